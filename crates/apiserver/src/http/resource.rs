@@ -1,0 +1,261 @@
+//! A request for a resource: decodes, calls the verb, writes the answer.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use super::body::{self, Body};
+use super::reply::{self, Form};
+use super::table::{self, Include};
+use super::{ApiServer, Identity, accept, deletion, query, stream, user_agent};
+use crate::Tree;
+use crate::info::PatchType;
+use crate::kind::{Cx, Fixed, Kind, Once, Resource, Review};
+use crate::media::{self, Answer, Negotiated, View};
+use crate::ops::{Change, Selection, Validation};
+use crate::refusal::Refusal;
+use crate::user::Attributes;
+
+/// One request, taken apart and authorized.
+pub(super) struct Request<'a> {
+    pub parts: &'a Parts,
+    pub query: &'a query::Query,
+    pub attributes: &'a Attributes,
+    pub resource: &'a Resource,
+    pub identity: Identity,
+}
+
+impl Request<'_> {
+    /// The form of the answer.
+    fn negotiate(&self, answer: Answer) -> Result<(Negotiated, Form, Include), Refusal> {
+        let negotiated = media::negotiate(accept(self.parts), answer)
+            .map_err(|none| Refusal::NotAcceptable(none.0.iter().map(|t| (*t).to_owned()).collect()))?;
+        let asked = self.query.has("pretty").then(|| self.query.get("pretty"));
+        let pretty = media::is_pretty(asked, negotiated, Some(user_agent(self.parts)));
+        let include = Include::parse(self.query.get("includeObject"))?;
+        Ok((negotiated, Form { encoding: negotiated.encoding, pretty }, include))
+    }
+}
+
+impl ApiServer {
+    pub(super) async fn resource(&self, request: Request<'_>, body: Body) -> Result<Response<Body>, Refusal> {
+        if !request.resource.info().has_verb(&request.attributes.verb) {
+            return Err(Refusal::MethodNotAllowed);
+        }
+        match request.resource.clone() {
+            Resource::Stored(kind) => self.stored(kind, request, body).await,
+            Resource::Review(review) => self.review(review.as_ref(), request, body).await,
+            Resource::Fixed(fixed) => self.fixed(fixed.as_ref(), &request),
+        }
+    }
+
+    async fn stored(&self, kind: Arc<dyn Kind>, request: Request<'_>, body: Body) -> Result<Response<Body>, Refusal> {
+        let mut cx = self.cx(request.identity.clone());
+        let name = request.attributes.name.as_str();
+        let agent = user_agent(request.parts);
+        match request.attributes.verb.as_str() {
+            "create" if !name.is_empty() => Err(Refusal::MethodNotAllowed),
+            "create" => {
+                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                query::write_options(request.query, agent, "CreateOptions", &mut cx)?;
+                let asked = read_object(kind.as_ref(), &cx, request.parts, body).await?;
+                let created = self.api.create(kind.as_ref(), &cx, asked).await?;
+                let view = negotiated.view;
+                Ok(one(kind.as_ref(), &cx, StatusCode::CREATED, created.object, created.once, view, include, form))
+            }
+            "get" => {
+                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                if let Some(version) = query::version(request.query)? {
+                    self.api.reach(version).await?;
+                }
+                let object = self.api.get(kind.as_ref(), &cx, name).await?;
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
+            }
+            "list" => {
+                let (negotiated, form, include) = request.negotiate(Answer::List)?;
+                let options = query::list_options(request.query, kind.info())?;
+                let lister = self.api.list(kind.as_ref(), &cx, &options).await?;
+                stream::list(kind, cx, lister, negotiated.view, include, form)
+            }
+            "watch" => {
+                let (negotiated, _, include) = request.negotiate(Answer::Watch)?;
+                let spread = u64::from_le_bytes(cx.random());
+                let options = query::watch_options(request.query, kind.info(), spread)?;
+                let watcher = self.api.watch(kind, cx, options, self.ending.clone()).await?;
+                Ok(stream::watch(watcher, negotiated.view, include))
+            }
+            "update" => {
+                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                query::write_options(request.query, agent, "UpdateOptions", &mut cx)?;
+                let asked = read_object(kind.as_ref(), &cx, request.parts, body).await?;
+                let object = self.api.update(kind.as_ref(), &cx, name, &Change::Put(asked)).await?;
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
+            }
+            "patch" => {
+                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                query::write_options(request.query, agent, "PatchOptions", &mut cx)?;
+                let change = read_patch(kind.as_ref(), &request, body).await?;
+                let object = self.api.update(kind.as_ref(), &cx, name, &change).await?;
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
+            }
+            "delete" => {
+                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                let options = deletion::options(request.parts, request.query, body, kind.info(), &mut cx).await?;
+                let deleted = self.api.delete(kind.as_ref(), &cx, name, &options).await?;
+                if deleted.gone && !kind.info().delete_returns_object {
+                    let status = deletion::success(kind.info(), name, &deleted.uid);
+                    return Ok(warned(reply::object(StatusCode::OK, &status, form), &cx));
+                }
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, deleted.object, None, negotiated.view, include, form))
+            }
+            "deletecollection" => {
+                let (_, form, _) = request.negotiate(Answer::List)?;
+                let list = query::list_options(request.query, kind.info())?;
+                let options = deletion::options(request.parts, request.query, body, kind.info(), &mut cx).await?;
+                let many = self.api.delete_collection(kind.as_ref(), &cx, &list, &options).await?;
+                Ok(warned(reply::object(StatusCode::OK, &deletion::many(kind.info(), many), form), &cx))
+            }
+            _ => Err(Refusal::MethodNotAllowed),
+        }
+    }
+
+    async fn review(&self, review: &dyn Review, request: Request<'_>, body: Body) -> Result<Response<Body>, Refusal> {
+        let (_, form, _) = request.negotiate(Answer::Plain)?;
+        let info = review.info();
+        let mut cx = self.cx(request.identity.clone());
+        query::write_options(request.query, user_agent(request.parts), "CreateOptions", &mut cx)?;
+        let bytes = body::read(body).await?;
+        let content_type = body::content_type(&request.parts.headers);
+        let decoded = body::decode_object(&content_type, &bytes, info)?;
+        let mut asked = decoded.tree;
+        crate::object::fit_type(info, &mut asked)?;
+        crate::ops::conform(info, &cx, &mut asked, crate::ops::Source::Body)?;
+        let (answer, once) = review.create(asked, &cx).await?;
+        let response = match once {
+            Some(once) => reply::object_once(StatusCode::CREATED, answer, once, form),
+            None => reply::object(StatusCode::CREATED, &answer, form),
+        };
+        Ok(warned(response, &cx))
+    }
+
+    fn fixed(&self, fixed: &dyn Fixed, request: &Request<'_>) -> Result<Response<Body>, Refusal> {
+        let info = fixed.info();
+        let name = request.attributes.name.as_str();
+        let objects = fixed.objects();
+        let named = |object: &Tree| object.pointer("/metadata/name").and_then(Tree::as_str) == Some(name);
+        let cells = |object: &Tree| {
+            let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
+            let mut cells = vec![name];
+            cells.extend(fixed.row(object));
+            cells
+        };
+        if request.attributes.verb == "get" {
+            let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+            let object = objects.into_iter().find(named).ok_or(Refusal::NotFound)?;
+            let tree = match negotiated.view {
+                View::Object => object,
+                View::Metadata(version) => table::partial(&object, version),
+                View::Table(version) => {
+                    let row = table::row_of(cells(&object), &object, include, version);
+                    table::table(Some(table::columns(info)), vec![row], serde_json::json!({}), version)
+                }
+            };
+            return Ok(reply::object(StatusCode::OK, &tree, form));
+        }
+        let (negotiated, form, include) = request.negotiate(Answer::List)?;
+        let selection =
+            Selection::parse(info, request.query.get("labelSelector"), request.query.get("fieldSelector"))?;
+        let objects: Vec<Tree> = objects.into_iter().filter(|object| selection.matches(object)).collect();
+        let metadata = serde_json::json!({"resourceVersion": self.api.store.revision().to_string()});
+        let tree = match negotiated.view {
+            View::Object => serde_json::json!({
+                "kind": info.list_kind(), "apiVersion": info.api_version(), "metadata": metadata, "items": objects,
+            }),
+            View::Metadata(version) => serde_json::json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": metadata,
+                "items": objects.iter().map(|o| table::partial(o, version)).collect::<Vec<_>>(),
+            }),
+            View::Table(version) => {
+                let rows = objects.iter().map(|o| table::row_of(cells(o), o, include, version)).collect();
+                table::table(Some(table::columns(info)), rows, metadata, version)
+            }
+        };
+        Ok(reply::object(StatusCode::OK, &tree, form))
+    }
+}
+
+/// One object in the negotiated view. Secrets are only in the object itself: a table or bare metadata never shows them.
+#[allow(clippy::too_many_arguments)]
+fn one(
+    kind: &dyn Kind,
+    cx: &Cx,
+    code: StatusCode,
+    object: Tree,
+    once: Option<Once>,
+    view: View,
+    include: Include,
+    form: Form,
+) -> Response<Body> {
+    let response = match (view, once) {
+        (View::Object, Some(once)) => reply::object_once(code, object, once, form),
+        (View::Object, None) => reply::object(code, &object, form),
+        (View::Metadata(version), _) => reply::object(code, &table::partial(&object, version), form),
+        (View::Table(version), _) => {
+            let row = table::row(kind, &object, cx, include, version);
+            let revision = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+            let columns = Some(table::columns(kind.info()));
+            let table = table::table(columns, vec![row], serde_json::json!({"resourceVersion": revision}), version);
+            reply::object(code, &table, form)
+        }
+    };
+    warned(response, cx)
+}
+
+fn warned(mut response: Response<Body>, cx: &Cx) -> Response<Body> {
+    reply::warn(&mut response, &cx.take_warnings());
+    response
+}
+
+/// The object of a create or a PUT; duplicate members are told or refused by `fieldValidation`.
+async fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, body: Body) -> Result<Tree, Refusal> {
+    let content_type = body::content_type(&parts.headers);
+    let bytes = body::read(body).await?;
+    let decoded = body::decode_object(&content_type, &bytes, kind.info())?;
+    let texts: Vec<String> = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    match cx.validation {
+        Validation::Ignore => {}
+        Validation::Warn => texts.into_iter().for_each(|text| cx.warn(text)),
+        Validation::Strict if texts.is_empty() => {}
+        Validation::Strict => {
+            // Unknown members belong into the same answer.
+            let checked = crate::decode::check(&kind.info().schema, &decoded.tree, kind.info().kind);
+            let unknown = checked.unknown.iter().map(|path| format!("unknown field \"{path}\""));
+            let all: Vec<String> = unknown.chain(texts).collect();
+            return Err(Refusal::BadRequest(crate::ops::strict(kind.info(), &all)));
+        }
+    }
+    Ok(decoded.tree)
+}
+
+async fn read_patch(kind: &dyn Kind, request: &Request<'_>, body: Body) -> Result<Change, Refusal> {
+    let content_type = body::content_type(&request.parts.headers);
+    let served = kind.info().patch_types;
+    let patch_type = PatchType::from_content_type(&content_type).filter(|t| served.contains(t));
+    let unknown = || {
+        Refusal::UnsupportedMediaType(served.iter().map(|t| t.content_type().to_owned()).collect())
+    };
+    let patch_type = patch_type.ok_or_else(unknown)?;
+    if request.query.has("force") {
+        let error = crate::field_error::FieldError::forbidden("force", "may not be specified for non-apply patch");
+        return Err(Refusal::InvalidOptions("PatchOptions", vec![error]));
+    }
+    let bytes = body::read(body).await?;
+    let patch = body::decode_plain(&content_type, &bytes)?;
+    match patch_type {
+        PatchType::Json => Ok(Change::Json(patch)),
+        PatchType::Merge => Ok(Change::Merge(patch)),
+        PatchType::StrategicMerge => Ok(Change::Strategic(patch)),
+        PatchType::Apply => Err(unknown()),
+    }
+}

@@ -1,0 +1,294 @@
+//! Resources, and the lens through which a stored one is seen and changed.
+//!
+//! A stored resource is a lens over its record: [`Kind::show`] makes the object a caller sees, [`Kind::change`] carries back
+//! only what the caller changed in it. PUT, every patch and every dry run work on the shown object. The law, tested for every
+//! kind: writing back what was shown changes nothing.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eartag_api::meta::Meta;
+use eartag_storage::{CollectionId, Condition, Op, Revision, Scope};
+use parking_lot::Mutex;
+use secrecy::SecretString;
+
+use crate::info::ResourceInfo;
+use crate::ops::Validation;
+use crate::refusal::Refusal;
+use crate::user::{Authorizer, UserInfo};
+use crate::{Map, Tree};
+
+/// Time and randomness, given by the wiring.
+pub trait World: Send + Sync + 'static {
+    /// Milliseconds since 1970, never going back.
+    fn now_ms(&self) -> u64;
+    /// Fills the slice with bytes fit for secrets.
+    fn random(&self, bytes: &mut [u8]);
+}
+
+/// What an operation knows about its request.
+pub struct Cx {
+    /// Who asks (after impersonation).
+    pub user: UserInfo,
+    /// What authentication found out beyond that; kinds that care downcast it.
+    pub facts: Arc<dyn Any + Send + Sync>,
+    /// Decides about further rights.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Clock and randomness.
+    pub world: Arc<dyn World>,
+    /// The moment of this request (ms since 1970).
+    pub now_ms: u64,
+    /// Nothing may be stored, no secret minted.
+    pub dry_run: bool,
+    /// Who manages the fields that are written.
+    pub field_manager: String,
+    /// What to do about unknown fields.
+    pub validation: Validation,
+    /// Whether what authenticated the caller is still good; a watch ends when it is not (spec T17).
+    pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Cx {
+    /// A context for one request.
+    pub fn new(
+        user: UserInfo,
+        facts: Arc<dyn Any + Send + Sync>,
+        authorizer: Arc<dyn Authorizer>,
+        world: Arc<dyn World>,
+    ) -> Cx {
+        let now_ms = world.now_ms();
+        Cx {
+            user,
+            facts,
+            authorizer,
+            world,
+            now_ms,
+            dry_run: false,
+            field_manager: String::new(),
+            validation: Validation::default(),
+            alive: Arc::new(|| true),
+            warnings: Mutex::default(),
+        }
+    }
+
+    /// Whole seconds of [`Cx::now_ms`].
+    pub fn now_s(&self) -> i64 {
+        i64::try_from(self.now_ms / 1000).unwrap_or(i64::MAX)
+    }
+
+    /// Tells the client something in a `Warning` header, once.
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut warnings = self.warnings.lock();
+        if warnings.len() < 64 && !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// The warnings so far.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock())
+    }
+
+    /// The facts, if they are of this type.
+    pub fn fact<T: Any>(&self) -> Option<&T> {
+        self.facts.downcast_ref::<T>()
+    }
+
+    /// Fresh random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.world.random(&mut bytes);
+        bytes
+    }
+}
+
+/// The verbs of a stored resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// One object.
+    Get,
+    /// Many objects.
+    List,
+    /// Changes.
+    Watch,
+    /// A new object.
+    Create,
+    /// PUT and every patch.
+    Update,
+    /// One object.
+    Delete,
+    /// Many objects.
+    DeleteCollection,
+}
+
+impl Verb {
+    /// The verb under which full access is asked: `update` also for patches, `delete` also for collections (ext-token.md §3.1).
+    pub fn access_verb(self) -> &'static str {
+        match self {
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Watch => "watch",
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Delete | Verb::DeleteCollection => "delete",
+        }
+    }
+}
+
+/// A stored object, taken apart.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The part common to all kinds.
+    pub meta: &'a Meta,
+    /// The kind's own part.
+    pub body: &'a [u8],
+    /// The revision of its last change; 0 before it is stored.
+    pub revision: Revision,
+}
+
+/// The record cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt(pub String);
+
+/// Values that leave in one reply and exist nowhere else. No `Debug`, no `Clone`.
+pub struct Once {
+    /// Paths below the object's root, with their values.
+    pub fields: Vec<(&'static [&'static str], SecretString)>,
+}
+
+/// What a kind wants to store.
+#[derive(Default)]
+pub struct Draft {
+    /// The kind's own part of the record.
+    pub body: Vec<u8>,
+    /// Secrets for the reply.
+    pub once: Option<Once>,
+    /// What must hold besides the object's own absence or revision.
+    pub conditions: Vec<Condition>,
+    /// Changes of other collections that belong to this one (at most one key of each).
+    pub also: Vec<Op>,
+}
+
+impl Draft {
+    /// Just a body.
+    pub fn of(body: Vec<u8>) -> Draft {
+        Draft { body, ..Draft::default() }
+    }
+}
+
+/// A stored kind of object: a lens over its record.
+#[async_trait]
+pub trait Kind: Send + Sync + 'static {
+    /// What clients are told about it.
+    fn info(&self) -> &ResourceInfo;
+
+    /// Whether it is switched on; asked on every request.
+    fn served(&self) -> bool {
+        true
+    }
+
+    /// Where its records are.
+    fn collection(&self) -> CollectionId;
+
+    /// The objects that exist for this caller and verb, after the authorizer has allowed the verb at all.
+    async fn scope(&self, _cx: &Cx, _verb: Verb) -> Result<Scope, Refusal> {
+        Ok(Scope::All)
+    }
+
+    /// The owner in the sense of [`Scope::Owner`].
+    fn owner<'a>(&self, _body: &'a [u8]) -> Option<&'a [u8]> {
+        None
+    }
+
+    /// Completes the shown object: `apiVersion`, `kind` and `metadata` are there already.
+    fn show(&self, stored: &Stored<'_>, cx: &Cx, object: &mut Map) -> Result<(), Corrupt>;
+
+    /// Checks an object that shall be created and makes its record. `meta` holds what the caller asked for and may be corrected.
+    async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal>;
+
+    /// Carries what differs between `seen` and `asked` into the record. `meta` likewise holds the asked metadata.
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        seen: &Tree,
+        asked: &Tree,
+        meta: &mut Meta,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal>;
+
+    /// An update names another uid than the stored object's (spec U4).
+    fn uid_differs(&self, sent: &str, stored: &str) -> Refusal {
+        Refusal::Conflict(format!("Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}"))
+    }
+
+    /// Asked before an object is deleted; the operations go into the same commit.
+    async fn removing(&self, _old: &Stored<'_>, _cx: &Cx) -> Result<Vec<Op>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    /// The table cells of a shown object, in the order of the columns.
+    fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree>;
+}
+
+/// A resource that answers a create with a computed object and stores nothing of its own under that name (reviews).
+#[async_trait]
+pub trait Review: Send + Sync + 'static {
+    /// What clients are told about it.
+    fn info(&self) -> &ResourceInfo;
+
+    /// Whether it is switched on.
+    fn served(&self) -> bool {
+        true
+    }
+
+    /// The answer to the asked object.
+    async fn create(&self, asked: Tree, cx: &Cx) -> Result<(Tree, Option<Once>), Refusal>;
+}
+
+/// A read-only resource whose objects are made up by the server.
+pub trait Fixed: Send + Sync + 'static {
+    /// What clients are told about it.
+    fn info(&self) -> &ResourceInfo;
+
+    /// All objects, ordered by name, complete with metadata.
+    fn objects(&self) -> Vec<Tree>;
+
+    /// The table cells after the name.
+    fn row(&self, object: &Tree) -> Vec<Tree>;
+}
+
+/// A resource of any sort.
+#[derive(Clone)]
+pub enum Resource {
+    /// Stored objects.
+    Stored(Arc<dyn Kind>),
+    /// Create-only.
+    Review(Arc<dyn Review>),
+    /// Read-only.
+    Fixed(Arc<dyn Fixed>),
+}
+
+impl Resource {
+    /// What clients are told about it.
+    pub fn info(&self) -> &ResourceInfo {
+        match self {
+            Resource::Stored(kind) => kind.info(),
+            Resource::Review(review) => review.info(),
+            Resource::Fixed(fixed) => fixed.info(),
+        }
+    }
+
+    /// Whether it is switched on.
+    pub fn served(&self) -> bool {
+        match self {
+            Resource::Stored(kind) => kind.served(),
+            Resource::Review(review) => review.served(),
+            Resource::Fixed(_) => true,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Create: a name, metadata, the kind's own rules, one commit.
+
+use eartag_api::frame::frame;
+use eartag_storage::{Commit, CommitError, Condition, Lane, Op, Revision};
+
+use super::{ATTEMPTS, Api, Source, commit_refusal, conform, corrupt};
+use crate::field_error::FieldError;
+use crate::info::Naming;
+use crate::kind::{Cx, Draft, Kind, Once, Stored};
+use crate::metadata::name_faults;
+use crate::object::{check_metadata, fit_type, meta_text, new_meta, show, take_metadata};
+use crate::refusal::{MODIFIED, Refusal};
+use crate::{Tree, managed};
+
+/// A new object, and the secrets of its reply.
+pub struct Created {
+    /// As the caller sees it.
+    pub object: Tree,
+    /// Left out of everything but this reply.
+    pub once: Option<Once>,
+}
+
+impl Api {
+    /// Creates an object, or says what would be created (`cx.dry_run`).
+    pub async fn create(&self, kind: &dyn Kind, cx: &Cx, mut asked: Tree) -> Result<Created, Refusal> {
+        let info = kind.info();
+        fit_type(info, &mut asked)?;
+        conform(info, cx, &mut asked, Source::Body)?;
+        if !meta_text(&asked, "resourceVersion").is_empty() {
+            return Err(Refusal::BadRequest("resourceVersion should not be set on objects to be created".to_owned()));
+        }
+        let mut races = 0;
+        for _ in 0..ATTEMPTS {
+            let name = choose_name(info.naming, &asked, cx)?;
+            match self.try_create(kind, cx, &asked, &name.text).await {
+                Err(Failure::Taken) if name.generated => {}
+                Err(Failure::Taken) => return Err(Refusal::AlreadyExists),
+                Err(Failure::Raced) => {
+                    races += 1;
+                    tokio::task::yield_now().await;
+                }
+                Err(Failure::Refused(refusal)) => return Err(refusal),
+                Ok(created) => return Ok(created),
+            }
+        }
+        Err(if races > 0 { Refusal::Conflict(MODIFIED.to_owned()) } else { Refusal::NoFreeName })
+    }
+
+    async fn try_create(&self, kind: &dyn Kind, cx: &Cx, asked: &Tree, name: &str) -> Result<Created, Failure> {
+        let collection = kind.collection();
+        let mut meta = new_meta(cx);
+        take_metadata(asked, &mut meta, cx);
+        if kind.info().naming == Naming::Client && meta_text(asked, "name").is_empty() {
+            meta.generate_name = meta_text(asked, "generateName").to_owned();
+        }
+        let draft = kind.admit(name, asked, &mut meta, cx).await?;
+        let errors = check_metadata(&meta, None);
+        if !errors.is_empty() {
+            return Err(Refusal::Invalid(errors).into());
+        }
+        if self.store.get(collection, name.as_bytes()).is_some() {
+            return Err(Failure::Taken);
+        }
+        let Draft { body, once, conditions, also } = draft;
+        let info = kind.info();
+        meta.managed = managed::on_update(
+            &[],
+            &info.schema,
+            None,
+            &without_status(asked),
+            &cx.field_manager,
+            &info.api_version(),
+            cx.now_s(),
+            "",
+        );
+        let absent = Condition::Absent { collection, key: name.as_bytes().to_vec() };
+        let put = Op::Put { collection, key: name.as_bytes().to_vec(), value: frame(&body, &meta) };
+        let shown_at = |revision: Revision| {
+            show(kind, &Stored { name, meta: &meta, body: &body, revision }, cx).map_err(corrupt)
+        };
+        if cx.dry_run {
+            self.dry_run_conditions(&conditions)?;
+            return Ok(Created { object: shown_at(Revision::default())?, once: None });
+        }
+        let own_conditions = conditions.len();
+        let commit = Commit {
+            conditions: std::iter::once(absent).chain(conditions).collect(),
+            ops: std::iter::once(put).chain(also).collect(),
+            lane: Lane::Interactive,
+        };
+        // A sister collection that shares the names (DEC21) has an `Absent` of its own on the same key: also "taken".
+        let sisters: Vec<bool> = commit
+            .conditions
+            .iter()
+            .map(|c| matches!(c, Condition::Absent { key, .. } if key == name.as_bytes()))
+            .collect();
+        debug_assert_eq!(sisters.len(), own_conditions + 1);
+        match self.store.commit(commit).await {
+            Ok(revision) => Ok(Created { object: shown_at(revision)?, once }),
+            Err(CommitError::Conflict { condition }) if sisters.get(condition).copied().unwrap_or(true) => {
+                Err(Failure::Taken)
+            }
+            Err(CommitError::Conflict { .. }) => Err(Failure::Raced),
+            Err(CommitError::Unknown) => self.settle(kind, cx, name, &meta, once),
+            Err(error) => Err(commit_refusal(error).into()),
+        }
+    }
+
+    /// An unknown outcome is settled by looking for our own uid under the name.
+    fn settle(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        name: &str,
+        meta: &eartag_api::meta::Meta,
+        once: Option<Once>,
+    ) -> Result<Created, Failure> {
+        let found = self
+            .store
+            .get(kind.collection(), name.as_bytes())
+            .filter(|entry| eartag_api::frame::head(entry.value()).is_some_and(|head| head.uid == meta.uid));
+        match found {
+            Some(entry) => Ok(Created { object: crate::object::show_entry(kind, &entry, cx), once }),
+            None => Err(commit_refusal(CommitError::Unknown).into()),
+        }
+    }
+
+    /// A dry run predicts what the conditions would say.
+    pub(super) fn dry_run_conditions(&self, conditions: &[Condition]) -> Result<(), Failure> {
+        for condition in conditions {
+            let holds = match condition {
+                Condition::Absent { collection, key } => self.store.get(*collection, key).is_none(),
+                Condition::ModRevision { collection, key, revision } => {
+                    self.store.get(*collection, key).is_some_and(|e| e.modified() == *revision)
+                }
+                Condition::CreateRevision { collection, key, revision } => {
+                    self.store.get(*collection, key).is_some_and(|e| e.created() == *revision)
+                }
+            };
+            if !holds {
+                return Err(match condition {
+                    Condition::Absent { .. } => Failure::Taken,
+                    _ => Failure::Raced,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why one attempt failed.
+pub(super) enum Failure {
+    /// The name exists.
+    Taken,
+    /// Something that the kind relied on changed meanwhile.
+    Raced,
+    /// For good.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        Failure::Refused(refusal)
+    }
+}
+
+struct Name {
+    text: String,
+    generated: bool,
+}
+
+/// Letters and digits of generated names: no vowels, nothing that looks like something else.
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// A generated name leaves room for its five random characters within 63.
+const LONGEST_BASE: usize = 58;
+
+fn choose_name(naming: Naming, asked: &Tree, cx: &Cx) -> Result<Name, Refusal> {
+    let name = meta_text(asked, "name");
+    let base = meta_text(asked, "generateName");
+    match naming {
+        Naming::Generated { prefix } => {
+            if !name.is_empty() {
+                cx.warn(format!(
+                    "metadata.name is ignored: the name of a new object is always generated with the prefix \"{prefix}\""
+                ));
+            }
+            Ok(Name { text: format!("{prefix}{}", suffix(cx)), generated: true })
+        }
+        Naming::Client if !name.is_empty() => {
+            check_name("metadata.name", name)?;
+            Ok(Name { text: name.to_owned(), generated: false })
+        }
+        Naming::Client if !base.is_empty() => {
+            let cut: String = base.chars().take(LONGEST_BASE).collect();
+            let text = format!("{cut}{}", suffix(cx));
+            check_name("metadata.generateName", &text)?;
+            Ok(Name { text, generated: true })
+        }
+        Naming::Client => Err(Refusal::Invalid(vec![FieldError::required(
+            "metadata.name",
+            "name or generateName is required",
+        )])),
+    }
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
+    let errors: Vec<FieldError> =
+        name_faults(name, false).into_iter().map(|why| FieldError::invalid(field, name, why)).collect();
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
+}
+
+/// Five characters, uniform over the alphabet.
+fn suffix(cx: &Cx) -> String {
+    let mut text = String::with_capacity(5);
+    while text.len() < 5 {
+        // 243 = 9 × 27: larger bytes would favour the first letters.
+        let bytes: [u8; 16] = cx.random();
+        let fair = bytes.iter().filter(|b| **b < 243).filter_map(|b| ALPHABET.get(usize::from(*b) % 27));
+        text.extend(fair.take(5 - text.len()).map(|b| char::from(*b)));
+    }
+    text
+}
+
+fn without_status(asked: &Tree) -> Tree {
+    let mut asked = asked.clone();
+    if let Some(object) = asked.as_object_mut() {
+        object.remove("status");
+    }
+    asked
+}

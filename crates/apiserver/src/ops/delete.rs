@@ -1,0 +1,170 @@
+//! Delete: preconditions, finalizers, one commit; and the same for many objects.
+
+use eartag_api::frame::frame;
+use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op};
+
+use super::list::{ListOptions, Lister};
+use super::{ATTEMPTS, Api, commit_refusal, in_scope};
+use crate::Tree;
+use crate::kind::{Cx, Kind, Verb};
+use crate::object::{Record, name_of, show_entry};
+use crate::refusal::{MODIFIED, Refusal};
+
+/// What a DELETE asks for beyond the name (`dryRun` is in the context).
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    /// The object must have this uid.
+    pub uid: Option<String>,
+    /// The object must be at this version.
+    pub resource_version: Option<String>,
+}
+
+/// What became of it.
+pub struct Deleted {
+    /// The last state, as the caller sees it.
+    pub object: Tree,
+    /// Whether it is gone; finalizers may hold it.
+    pub gone: bool,
+    /// Its uid, empty if the record was corrupt.
+    pub uid: String,
+}
+
+/// What became of many.
+pub struct DeletedMany {
+    /// The first [`SHOWN`] objects that were deleted.
+    pub objects: Vec<Tree>,
+    /// How many there were.
+    pub count: usize,
+    /// The revision of the listing.
+    pub revision: u64,
+}
+
+/// A reply shows at most this many deleted objects, so that it stays bounded.
+pub const SHOWN: usize = 10_000;
+
+impl Api {
+    /// Deletes an object, or marks it for deletion while finalizers hold it.
+    pub async fn delete(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Refusal> {
+        let scope = kind.scope(cx, Verb::Delete).await?;
+        for _ in 0..ATTEMPTS {
+            let entry = self.find(kind, &scope, name)?;
+            if let Some(deleted) = self.try_delete(kind, cx, entry, options, Lane::Interactive).await? {
+                return Ok(deleted);
+            }
+            tokio::task::yield_now().await;
+        }
+        Err(Refusal::Conflict(MODIFIED.to_owned()))
+    }
+
+    /// Deletes what the options select; `limit` bounds one call to one page, otherwise all of it goes.
+    pub async fn delete_collection(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        list: &ListOptions,
+        options: &DeleteOptions,
+    ) -> Result<DeletedMany, Refusal> {
+        let scope = kind.scope(cx, Verb::DeleteCollection).await?;
+        let mut lister = Lister::start(&self.store, scope.clone(), list)?;
+        let mut many = DeletedMany { objects: Vec::new(), count: 0, revision: lister.revision().get() };
+        while let Some(page) = lister.page(kind, cx)? {
+            for listed in page {
+                for _ in 0..ATTEMPTS {
+                    // Read anew: it may be gone by now, or somebody else's.
+                    let newest = self.store.get(kind.collection(), listed.key());
+                    let Some(entry) = newest.filter(|entry| in_scope(kind, &scope, entry)) else { break };
+                    if let Some(deleted) = self.try_delete(kind, cx, entry, options, Lane::Bulk).await? {
+                        many.count += 1;
+                        if many.objects.len() < SHOWN {
+                            many.objects.push(deleted.object);
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(many)
+    }
+
+    /// `None`: lost a race, try again on the newest.
+    async fn try_delete(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        entry: Entry,
+        options: &DeleteOptions,
+        lane: Lane,
+    ) -> Result<Option<Deleted>, Refusal> {
+        let collection = kind.collection();
+        let key = entry.key().to_vec();
+        let revision = entry.modified();
+        let mut op = Op::Delete { collection, key: key.clone() };
+        let mut also = Vec::new();
+        let mut gone = true;
+        let mut uid = String::new();
+        let mut object = show_entry(kind, &entry, cx);
+        // A corrupt record has no metadata to obey, and must be deletable (DEC23).
+        if let Ok(record) = Record::of(entry.clone()) {
+            uid = record.meta.uid.to_string();
+            check_preconditions(options, &uid, &revision.to_string())?;
+            also = kind.removing(&record.stored(), cx).await?;
+            if !record.meta.finalizers.is_empty() {
+                gone = false;
+                also.clear();
+                if record.meta.deleted_s.is_some() {
+                    return Ok(Some(Deleted { object, gone, uid }));
+                }
+                let mut meta = record.meta.clone();
+                meta.deleted_s = Some(cx.now_s());
+                meta.generation += 1;
+                let value = frame(record.stored().body, &meta);
+                op = Op::Put { collection, key: key.clone(), value };
+            }
+        } else {
+            check_preconditions(options, "", &revision.to_string())?;
+        }
+        if cx.dry_run {
+            return Ok(Some(Deleted { object, gone, uid }));
+        }
+        let commit = Commit {
+            conditions: vec![Condition::ModRevision { collection, key: key.clone(), revision }],
+            ops: std::iter::once(op).chain(also).collect(),
+            lane,
+        };
+        match self.store.commit(commit).await {
+            Ok(_) => {
+                if !gone && let Some(marked) = self.store.get(collection, &key) {
+                    object = show_entry(kind, &marked, cx);
+                }
+                tracing::debug!(kind = kind.info().kind, name = name_of(&entry), gone, "deleted");
+                Ok(Some(Deleted { object, gone, uid }))
+            }
+            Err(CommitError::Conflict { .. }) => Ok(None),
+            Err(CommitError::Unknown) if self.store.get(collection, &key).is_none() => {
+                Ok(Some(Deleted { object, gone, uid }))
+            }
+            Err(error) => Err(commit_refusal(error)),
+        }
+    }
+}
+
+fn check_preconditions(options: &DeleteOptions, uid: &str, revision: &str) -> Result<(), Refusal> {
+    let differs = |wanted: &Option<String>, is: &str| wanted.as_deref().filter(|w| *w != is).map(str::to_owned);
+    if let Some(wanted) = differs(&options.uid, uid) {
+        return Err(Refusal::Precondition(format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        )));
+    }
+    if let Some(wanted) = differs(&options.resource_version, revision) {
+        return Err(Refusal::Precondition(format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({revision}). The object might have been modified"
+        )));
+    }
+    Ok(())
+}

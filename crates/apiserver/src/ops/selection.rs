@@ -1,0 +1,64 @@
+//! What a list, a watch or a deletion of many is about: label and field selectors over shown objects.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::Tree;
+use crate::info::ResourceInfo;
+use crate::object::asked_metadata;
+use crate::refusal::Refusal;
+use crate::selector::{FieldSelector, LabelSelector};
+
+/// Both selectors, parsed and fit for the resource.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    labels: LabelSelector,
+    fields: FieldSelector,
+}
+
+impl Selection {
+    /// Parses both; a field that the resource does not select by is refused with 400.
+    pub fn parse(info: &ResourceInfo, labels: &str, fields: &str) -> Result<Selection, Refusal> {
+        let labels = LabelSelector::parse(labels).map_err(Refusal::BadRequest)?;
+        let fields = FieldSelector::parse(fields).map_err(Refusal::BadRequest)?;
+        fields.known(info.selectable).map_err(Refusal::BadRequest)?;
+        Ok(Selection { labels, fields })
+    }
+
+    /// Whether everything is selected.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.fields().next().is_none()
+    }
+
+    /// The one name that can be selected, if the selectors say so.
+    pub fn name(&self) -> Option<&str> {
+        self.fields.exact("metadata.name")
+    }
+
+    /// Whether the shown object is selected.
+    pub fn matches(&self, object: &Tree) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let labels: BTreeMap<String, String> = asked_metadata(object)
+            .and_then(|m| m.get("labels"))
+            .and_then(Value::as_object)
+            .map(|map| {
+                map.iter().filter_map(|(k, v)| v.as_str().map(|v| (k.clone(), v.to_owned()))).collect()
+            })
+            .unwrap_or_default();
+        self.labels.matches(&labels) && self.fields.matches(|path| Some(text_at(object, path)))
+    }
+}
+
+/// The value at a dotted path as selectors compare it; what is absent is empty.
+fn text_at(object: &Tree, path: &str) -> String {
+    let found = path.split('.').try_fold(object, |at, step| at.get(step));
+    match found {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Roles and bindings as they are stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rbac::Rule;
+
+/// `globalroles.management.cattle.io`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GlobalRoleRecord {
+    /// Name for people.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// What it grants.
+    pub rules: Vec<Rule>,
+    /// New users get it.
+    pub new_user_default: bool,
+    /// Made by the server; its rules cannot be changed.
+    pub builtin: bool,
+}
+
+/// `globalrolebindings.management.cattle.io`: exactly one of user and group is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GlobalRoleBindingRecord {
+    /// Name of the global role.
+    pub role: String,
+    /// Name of the user, or empty.
+    pub user: String,
+    /// Name of the group principal, or empty.
+    pub group_principal: String,
+}
+
+/// `clusterroles.rbac.authorization.k8s.io`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClusterRoleRecord {
+    /// What it grants by itself.
+    pub rules: Vec<Rule>,
+    /// With this, it grants what the selected roles grant instead.
+    pub aggregation: Option<Vec<Aggregation>>,
+}
+
+/// One selector of `aggregationRule.clusterRoleSelectors`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Aggregation {
+    /// Labels that a role must have.
+    pub match_labels: BTreeMap<String, String>,
+    /// Further requirements.
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One `matchExpressions` entry of a selector.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Requirement {
+    /// Label key.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`; anything else matches nothing.
+    pub operator: String,
+    /// Values for `In` and `NotIn`.
+    pub values: Vec<String>,
+}
+
+/// `clusterrolebindings.rbac.authorization.k8s.io`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClusterRoleBindingRecord {
+    /// The role it grants.
+    pub role_ref: RoleRef,
+    /// To whom.
+    pub subjects: Vec<Subject>,
+}
+
+/// A reference to a role.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RoleRef {
+    /// `rbac.authorization.k8s.io`.
+    pub api_group: String,
+    /// `ClusterRole`; anything else grants nothing.
+    pub kind: String,
+    /// Name of the role.
+    pub name: String,
+}
+
+/// Somebody a role is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Subject {
+    /// `User`, `Group` or `ServiceAccount`.
+    pub kind: String,
+    /// `rbac.authorization.k8s.io`, or empty for service accounts.
+    pub api_group: String,
+    /// Name.
+    pub name: String,
+    /// Namespace, of service accounts only.
+    pub namespace: String,
+}

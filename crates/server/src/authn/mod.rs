@@ -1,0 +1,271 @@
+//! Who sent this request? (v3-token.md §4, ext-token.md §8, kubernetes-api.md §6.3)
+//!
+//! ```text
+//! Authorization header ── alone decides if there is one ──┐
+//! cookie R_SESS ── and the same-origin rule (DEC54) ──────┼─→ verifier ─→ the token's owner
+//! client certificate ── CN = user, O = groups ────────────┘            └→ Impersonate-* (DEC57) ─→ Caller
+//! nothing ─→ Anonymous: public paths are served, everything else is 401
+//! ```
+//!
+//! What is presented and not good is 401, never anonymous. The reason goes to log and metrics only (DEC52). `X-Remote-*` headers are never looked at.
+
+pub mod address;
+mod caller;
+mod check;
+pub mod cookie;
+mod gate;
+pub mod impersonation;
+mod pool;
+pub mod same_origin;
+mod source;
+#[cfg(test)]
+mod tests;
+mod usernames;
+
+use std::net::IpAddr;
+
+use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::user::{AUTHENTICATED, UserInfo};
+use eartag_core::verifier::{Accepted, Place};
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use http::request::Parts;
+
+use self::address::PublicAddress;
+pub use self::caller::{CATTLE_AUTHENTICATED, Caller, CallerCredential, HOST, PRINCIPAL, TOKEN_ID, USERNAME};
+pub use self::check::{NotGood, check};
+pub use self::gate::Gate;
+pub use self::pool::{Busy, SlowPool};
+use self::source::Source;
+pub use self::usernames::{Found, Usernames};
+use crate::listener::{ClientCertificate, Peer};
+use crate::metrics::AuthnResult;
+use crate::state::State;
+
+/// Why there is no caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AuthnFailure {
+    /// Nothing was presented: public paths are served, all others answer 401.
+    Anonymous,
+    /// What was presented is not good: 401 on every path that asks at all.
+    Rejected,
+    /// The session cookie came with an unsafe request that no page of ours made (DEC54).
+    CrossSite,
+    /// The caller is known, and may not act as the one asked for; or nothing could be found out just now.
+    Refused(Refusal),
+}
+
+impl AuthnFailure {
+    /// The refusal of the Kubernetes door.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            AuthnFailure::Anonymous | AuthnFailure::Rejected => Refusal::Unauthorized,
+            AuthnFailure::CrossSite => Refusal::ForbiddenText(
+                "a request with the session cookie must come from this server's own pages, or repeat the CSRF token in X-API-CSRF".to_owned(),
+            ),
+            AuthnFailure::Refused(refusal) => refusal.clone(),
+        }
+    }
+}
+
+/// Finds out who sent a request. The cluster it is about is taken from the path only (DEC35).
+///
+/// # Errors
+/// [`AuthnFailure`].
+pub async fn authenticate(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, AuthnFailure> {
+    let started_ms = state.clock.now().boot_ms;
+    let identified = identify(state, parts, peer).await;
+    let (result, label) = match &identified {
+        Ok(_) => (AuthnResult::Success, "good"),
+        Err((AuthnFailure::Refused(_), label)) => (AuthnResult::Error, *label),
+        Err((_, label)) => (AuthnResult::Failure, *label),
+    };
+    // Requests without any credential are no attempts.
+    if !matches!(identified, Err((AuthnFailure::Anonymous, _))) {
+        let took_ms = state.clock.now().boot_ms.saturating_sub(started_ms);
+        #[expect(clippy::cast_precision_loss, reason = "durations in ms are far below 2^52")]
+        state.metrics.authentication(result, took_ms as f64 / 1000.0);
+        state.metrics.token_check("request", label);
+    }
+    let caller = identified.map_err(|(failure, _)| failure)?;
+    impersonate(state, caller, &parts.headers).await.map_err(AuthnFailure::Refused)
+}
+
+/// The address under which a request came in.
+#[must_use]
+pub fn public_address(state: &State, parts: &Parts, peer: &Peer) -> PublicAddress {
+    let server_url = server_url(state);
+    PublicAddress::of(&parts.headers, &parts.uri, peer.addr.ip(), &state.options.trusted_proxies, &server_url)
+}
+
+/// The client's address (DEC55).
+#[must_use]
+pub fn client_address(state: &State, headers: &HeaderMap, peer: &Peer) -> IpAddr {
+    address::client(headers, peer.addr.ip(), &state.options.trusted_proxies)
+}
+
+/// The cluster that a path is about: `/k8s/clusters/<id>…` and `/v3/clusters/<id>…`.
+#[must_use]
+pub fn place_of(path: &str) -> Place<'_> {
+    let mut segments = path.split('/').skip(1);
+    match (segments.next(), segments.next(), segments.next()) {
+        (Some("k8s" | "v3"), Some("clusters"), Some(id)) if !id.is_empty() => Place::Cluster(id),
+        _ => Place::Global,
+    }
+}
+
+/// The field manager of requests that name none: the client's name, as Kubernetes takes it from the user agent.
+#[must_use]
+pub fn field_manager(headers: &HeaderMap) -> String {
+    let agent = headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let name = agent.split('/').next().unwrap_or_default().trim();
+    if name.is_empty() { "unknown".to_owned() } else { name.chars().take(128).collect() }
+}
+
+/// Public address of this server as configured: the setting, or the flag.
+fn server_url(state: &State) -> String {
+    let setting = state.tables.settings.snapshot().server_url.clone();
+    match &state.options.server_url {
+        Some(flag) if setting.is_empty() => flag.as_str().to_owned(),
+        _ => setting,
+    }
+}
+
+async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (AuthnFailure, &'static str)> {
+    let headers = &parts.headers;
+    let source = Source::of(headers);
+    let client = client_address(state, headers, peer);
+    let Some(text) = source.text() else {
+        if matches!(source, Source::Unusable) {
+            tracing::info!(%client, "an Authorization header holds nothing of ours");
+            return Err((AuthnFailure::Rejected, "unusable"));
+        }
+        return by_certificate(state, peer, client);
+    };
+    let own = public_address(state, parts, peer);
+    let via_cookie = matches!(source, Source::Cookie(_));
+    if via_cookie && !same_origin::allows(&parts.method, headers, &own, &server_url(state)) {
+        tracing::info!(%client, method = %parts.method, "a session cookie came with an unsafe request of another origin");
+        return Err((AuthnFailure::CrossSite, "cross_site"));
+    }
+    let now_ms = state.world.now_ms();
+    let place = place_of(parts.uri.path());
+    match check(&state.tables.verifier, &state.gate, text, place, client, now_ms).await {
+        Ok(accepted) => {
+            let now_s = eartag_core::time::seconds(now_ms);
+            state.tables.verifier.usage().touch(accepted.uid, now_s);
+            Ok(Caller {
+                user: token_user(&accepted, &own.authority),
+                credential: Some(CallerCredential::Token(accepted)),
+                impersonator: None,
+                via_cookie,
+                address: client,
+            })
+        }
+        Err(NotGood::Busy) => {
+            let busy = Refusal::TooManyRequests {
+                message: "too many slow checks at the moment, please try again later".to_owned(),
+                retry_after_s: 1,
+            };
+            Err((AuthnFailure::Refused(busy), NotGood::Busy.label()))
+        }
+        Err(not_good) => {
+            tracing::info!(%client, source = source.label(), reason = not_good.label(), "a token was refused");
+            Err((AuthnFailure::Rejected, not_good.label()))
+        }
+    }
+}
+
+fn by_certificate(state: &State, peer: &Peer, client: IpAddr) -> Result<Caller, (AuthnFailure, &'static str)> {
+    if let Some(certificate) = &peer.certificate {
+        let owner = state.tables.verifier.owner(&certificate.common_name);
+        let owner = owner.map(|owner| Owner {
+            uid: owner.uid.to_string(),
+            username: owner.username.clone(),
+            good: owner.enabled && !owner.deleted,
+        });
+        let Some(user) = certificate_user(certificate, owner.as_ref()) else {
+            tracing::info!(%client, user = %certificate.common_name, "a client certificate names a user who is gone or disabled");
+            return Err((AuthnFailure::Rejected, "certificate_user"));
+        };
+        let now_s = eartag_core::time::seconds(state.world.now_ms());
+        #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
+        state.metrics.client_certificate(certificate.not_after_s.saturating_sub(now_s) as f64);
+        return Ok(Caller {
+            user,
+            credential: Some(CallerCredential::Certificate {
+                common_name: certificate.common_name.clone(),
+                fingerprint: certificate.fingerprint.clone(),
+                is_user: owner.is_some(),
+            }),
+            impersonator: None,
+            via_cookie: false,
+            address: client,
+        });
+    }
+    if let Some(why) = &peer.certificate_rejected {
+        tracing::info!(%client, %why, "a client certificate was refused");
+        return Err((AuthnFailure::Rejected, "certificate"));
+    }
+    Err((AuthnFailure::Anonymous, "none"))
+}
+
+/// A user of ours as far as a certificate login needs it.
+struct Owner {
+    uid: String,
+    username: String,
+    good: bool,
+}
+
+/// The identity of a certificate; `None` if it names a user who may not log in.
+fn certificate_user(certificate: &ClientCertificate, owner: Option<&Owner>) -> Option<UserInfo> {
+    let name = &certificate.common_name;
+    // A user who was deleted must not live on as a plain name in their certificate.
+    let looks_like_user = name.starts_with("user-") || name.starts_with("u-");
+    if name.is_empty() || owner.is_some_and(|owner| !owner.good) || (owner.is_none() && looks_like_user) {
+        return None;
+    }
+    let mut user = UserInfo { name: name.clone(), groups: certificate.organizations.clone(), ..UserInfo::default() };
+    add_group(&mut user.groups, AUTHENTICATED);
+    if let Some(owner) = owner {
+        add_group(&mut user.groups, CATTLE_AUTHENTICATED);
+        user.uid.clone_from(&owner.uid);
+        user.extra.insert(PRINCIPAL.to_owned(), vec![format!("local://{name}")]);
+        user.extra.insert(USERNAME.to_owned(), vec![owner.username.clone()]);
+    }
+    Some(user)
+}
+
+/// The identity of a token: its owner (v3-token.md §4.5).
+fn token_user(accepted: &Accepted, host: &str) -> UserInfo {
+    let extra = [
+        (TOKEN_ID, accepted.name.as_str()),
+        (HOST, host),
+        (PRINCIPAL, accepted.principal.name.as_str()),
+        (USERNAME, accepted.username.as_str()),
+    ];
+    UserInfo {
+        name: accepted.owner.clone(),
+        uid: accepted.owner_uid.to_string(),
+        groups: vec![AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()],
+        extra: extra
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| (key.to_owned(), vec![value.to_owned()]))
+            .collect(),
+    }
+}
+
+fn add_group(groups: &mut Vec<String>, group: &str) {
+    if !groups.iter().any(|g| g == group) {
+        groups.push(group.to_owned());
+    }
+}
+
+async fn impersonate(state: &State, caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let Some(asked) = impersonation::Asked::parse(headers)? else { return Ok(caller) };
+    let user = asked.authorize(&caller.user, &*state.authorizer).await?;
+    tracing::info!(real = %caller.user.name, acts_as = %user.name, "impersonation");
+    Ok(Caller { impersonator: Some(caller.user), user, ..caller })
+}

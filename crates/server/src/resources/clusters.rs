@@ -1,0 +1,97 @@
+//! `clusters.management.cattle.io`: for now the built-in cluster `local`, which is this server itself.
+
+use async_trait::async_trait;
+use eartag_api::management::{Cluster, ClusterCondition, ClusterSpec, ClusterStatus};
+use eartag_api::meta::Meta;
+use eartag_apiserver::info::ResourceInfo;
+use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
+use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::schema::SchemaError;
+use eartag_apiserver::time::format_rfc3339;
+use eartag_apiserver::{Map, Tree};
+use eartag_core::ClusterRecord;
+use eartag_core::collections::CLUSTERS;
+use eartag_storage::CollectionId;
+
+use super::{AGE_COLUMN, NAME_COLUMN, READ, age, cell, column, fill, management, schema};
+
+/// The lens over cluster records.
+pub struct Clusters {
+    info: ResourceInfo,
+}
+
+impl Clusters {
+    /// The lens.
+    pub fn new() -> Result<Clusters, SchemaError> {
+        let columns =
+            vec![NAME_COLUMN, column("Display Name", 0, "Name shown to people."), AGE_COLUMN];
+        let info = ResourceInfo {
+            verbs: READ,
+            ..management(
+                "Cluster",
+                "clusters",
+                "cluster",
+                "Cluster is a Kubernetes cluster that tokens can be restricted to.",
+                schema::<Cluster>("io.cattle.management.v3.Cluster")?,
+                columns,
+            )
+        };
+        Ok(Clusters { info })
+    }
+}
+
+#[async_trait]
+impl Kind for Clusters {
+    fn info(&self) -> &ResourceInfo {
+        &self.info
+    }
+
+    fn collection(&self) -> CollectionId {
+        CLUSTERS
+    }
+
+    fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
+        let record =
+            ClusterRecord::decode(stored.body).ok_or_else(|| Corrupt("the cluster cannot be decoded".to_owned()))?;
+        let updated = ClusterCondition {
+            kind: "Updated".to_owned(),
+            status: "True".to_owned(),
+            last_update_time: format_rfc3339(stored.meta.created_s),
+            ..ClusterCondition::default()
+        };
+        let cluster = Cluster {
+            spec: ClusterSpec {
+                display_name: record.display_name,
+                description: record.description,
+                internal: record.internal,
+            },
+            status: ClusterStatus {
+                api_endpoint: record.api_endpoint,
+                ca_cert: record.ca_certificate,
+                conditions: vec![updated],
+                provider: String::new(),
+            },
+        };
+        fill(object, &cluster);
+        Ok(())
+    }
+
+    async fn admit(&self, _name: &str, _asked: &Tree, _meta: &mut Meta, _cx: &Cx) -> Result<Draft, Refusal> {
+        Err(Refusal::MethodNotAllowed)
+    }
+
+    async fn change(
+        &self,
+        _old: &Stored<'_>,
+        _seen: &Tree,
+        _asked: &Tree,
+        _meta: &mut Meta,
+        _cx: &Cx,
+    ) -> Result<Draft, Refusal> {
+        Err(Refusal::MethodNotAllowed)
+    }
+
+    fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree> {
+        vec![cell(object, "/metadata/name"), cell(object, "/spec/displayName"), age(object, cx)]
+    }
+}

@@ -1,0 +1,157 @@
+//! `users.management.cattle.io`: the people and machines that own tokens.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eartag_api::management::User;
+use eartag_api::meta::Meta;
+use eartag_apiserver::field_error::FieldError;
+use eartag_apiserver::info::ResourceInfo;
+use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
+use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::schema::SchemaError;
+use eartag_apiserver::{Map, Tree};
+use eartag_core::UserRecord;
+use eartag_core::collections::{PASSWORDS, USERS};
+use eartag_storage::{CollectionId, Op, Store};
+
+use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, schema, typed};
+use crate::observer::Tables;
+
+/// The lens over user records.
+pub struct Users {
+    info: ResourceInfo,
+    tables: Arc<Tables>,
+    store: Store,
+}
+
+impl Users {
+    /// The lens; other users are looked up for the uniqueness of login names.
+    pub fn new(tables: Arc<Tables>, store: Store) -> Result<Users, SchemaError> {
+        let columns = vec![
+            NAME_COLUMN,
+            column("Username", 0, "Name by which the user logs in."),
+            column("Display Name", 1, "Name shown to people."),
+            column("Enabled", 0, "Whether the user may log in and use tokens."),
+            AGE_COLUMN,
+        ];
+        let info = management(
+            "User",
+            "users",
+            "user",
+            "User is a person or a machine that logs in and owns tokens.",
+            schema::<User>("io.cattle.management.v3.User")?,
+            columns,
+        );
+        Ok(Users { info, tables, store })
+    }
+
+    fn record(name: &str, user: User) -> UserRecord {
+        let mut record = UserRecord {
+            username: user.username,
+            display_name: user.display_name,
+            description: user.description,
+            enabled: user.enabled,
+            must_change_password: user.must_change_password,
+            principal_ids: user.principal_ids,
+        };
+        let own = format!("local://{name}");
+        if !record.is_system() && !record.principal_ids.contains(&own) {
+            record.principal_ids.push(own);
+        }
+        record
+    }
+}
+
+#[async_trait]
+impl Kind for Users {
+    fn info(&self) -> &ResourceInfo {
+        &self.info
+    }
+
+    fn collection(&self) -> CollectionId {
+        USERS
+    }
+
+    fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
+        let record = UserRecord::decode(stored.body).ok_or_else(|| Corrupt("the user cannot be decoded".to_owned()))?;
+        let user = User {
+            username: record.username,
+            display_name: record.display_name,
+            description: record.description,
+            enabled: record.enabled,
+            must_change_password: record.must_change_password,
+            principal_ids: record.principal_ids,
+        };
+        fill(object, &user);
+        Ok(())
+    }
+
+    async fn admit(&self, name: &str, asked: &Tree, _meta: &mut Meta, _cx: &Cx) -> Result<Draft, Refusal> {
+        let record = Users::record(name, typed(asked)?);
+        if !record.username.is_empty() && self.tables.verifier.user_by_username(&record.username).is_some() {
+            return Err(Refusal::Invalid(vec![FieldError::invalid("username", record.username, "username already exists")]));
+        }
+        if self.store.get(PASSWORDS, name.as_bytes()).is_some() {
+            // A password left from a deleted user of this name must not open the new one.
+            let mut draft = Draft::of(record.encode());
+            draft.also.push(Op::Delete { collection: PASSWORDS, key: name.as_bytes().to_vec() });
+            return Ok(draft);
+        }
+        Ok(Draft::of(record.encode()))
+    }
+
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        _seen: &Tree,
+        asked: &Tree,
+        _meta: &mut Meta,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
+        let before = UserRecord::decode(old.body).unwrap_or_default();
+        let record = Users::record(old.name, typed(asked)?);
+        let mut errors = Vec::new();
+        if before.username != record.username && !before.username.is_empty() {
+            errors.push(FieldError::invalid("username", record.username.clone(), "field is immutable"));
+        }
+        if before.principal_ids != record.principal_ids && !before.principal_ids.is_empty() {
+            errors.push(FieldError::invalid("principalIds", record.principal_ids.clone(), "field is immutable"));
+        }
+        let taken = before.username.is_empty()
+            && !record.username.is_empty()
+            && self.tables.verifier.user_by_username(&record.username).is_some();
+        if taken {
+            errors.push(FieldError::invalid("username", record.username.clone(), "username already exists"));
+        }
+        if !errors.is_empty() {
+            return Err(Refusal::Invalid(errors));
+        }
+        if old.name == cx.user.name && before.is_enabled() && !record.is_enabled() {
+            return Err(Refusal::BadRequest("can't deactivate yourself".to_owned()));
+        }
+        Ok(Draft::of(record.encode()))
+    }
+
+    /// The password goes with the user, in the same commit. The tokens are dead at once, because the verifier wants their owner alive; the sweeper removes
+    /// them (DESIGN §3).
+    async fn removing(&self, old: &Stored<'_>, cx: &Cx) -> Result<Vec<Op>, Refusal> {
+        if old.name == cx.user.name {
+            return Err(Refusal::BadRequest("can't delete yourself".to_owned()));
+        }
+        let key = old.name.as_bytes().to_vec();
+        let has_password = self.store.get(PASSWORDS, &key).is_some();
+        Ok(if has_password { vec![Op::Delete { collection: PASSWORDS, key }] } else { Vec::new() })
+    }
+
+    fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree> {
+        let enabled = object.get("enabled").and_then(Tree::as_bool).unwrap_or(true);
+        vec![
+            cell(object, "/metadata/name"),
+            cell(object, "/username"),
+            cell(object, "/displayName"),
+            enabled.to_string().into(),
+            age(object, cx),
+        ]
+    }
+}

@@ -1,0 +1,61 @@
+//! What all doors of a running server share.
+
+use std::sync::Arc;
+
+use eartag_apiserver::http::ApiServer;
+use eartag_apiserver::kind::{Kind, World};
+use eartag_apiserver::ops::Api;
+use eartag_apiserver::user::Authorizer;
+use eartag_storage::Store;
+
+use crate::clock::SystemClock;
+use crate::config::ServeOptions;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::observer::Tables;
+use crate::shutdown::Shutdown;
+
+/// One running server.
+pub struct State {
+    /// The store.
+    pub store: Store,
+    /// What follows the store: verifier, rules, settings, features, usage.
+    pub tables: Arc<Tables>,
+    /// Time and randomness.
+    pub clock: Arc<SystemClock>,
+    /// The same as the API server library wants it.
+    pub world: Arc<dyn World>,
+    /// Decides who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The Kubernetes door.
+    pub server: ApiServer,
+    /// The verbs behind both doors.
+    pub api: Api,
+    /// The kinds that the /v3 door shows as well.
+    pub kinds: Kinds,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Health checks.
+    pub health: Arc<Health>,
+    /// Ends everything.
+    pub shutdown: Shutdown,
+    /// Flags.
+    pub options: ServeOptions,
+}
+
+/// The kinds that more than one door needs by name.
+#[derive(Clone)]
+pub struct Kinds {
+    /// `tokens.ext.cattle.io`
+    pub tokens: Arc<dyn Kind>,
+    /// `users.management.cattle.io`
+    pub users: Arc<dyn Kind>,
+    /// `globalroles.management.cattle.io`
+    pub global_roles: Arc<dyn Kind>,
+    /// `globalrolebindings.management.cattle.io`
+    pub global_role_bindings: Arc<dyn Kind>,
+    /// `settings.management.cattle.io`
+    pub settings: Arc<dyn Kind>,
+    /// `features.management.cattle.io`
+    pub features: Arc<dyn Kind>,
+}

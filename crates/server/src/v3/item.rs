@@ -1,0 +1,141 @@
+//! From a shown object to a `/v3` item: common members, links, actions (v3-token.md §1.2, §1.3).
+
+use eartag_api::meta::Uid;
+use eartag_apiserver::{Map, Tree};
+use eartag_core::time::{millis, parse_rfc3339};
+use serde_json::json;
+
+use super::door::Door;
+use super::error::V3Error;
+use super::resource::{FieldType, V3Resource};
+
+/// Which links items get, as far as it is the same for all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rights {
+    update: bool,
+    remove: bool,
+}
+
+impl Rights {
+    /// What the caller may do to every object of the resource.
+    ///
+    /// # Errors
+    /// The authorizer cannot say.
+    pub async fn to_all(door: &Door, resource: &dyn V3Resource) -> Result<Rights, V3Error> {
+        Rights::to(door, resource, "", Rights::default()).await
+    }
+
+    async fn to(door: &Door, resource: &dyn V3Resource, name: &str, all: Rights) -> Result<Rights, V3Error> {
+        let kind = resource.kind(&door.state);
+        let methods = resource.about().resource_methods;
+        let update = methods.contains(&"PUT") && (all.update || door.may(&*kind, "update", name).await?);
+        let remove = methods.contains(&"DELETE") && (all.remove || door.may(&*kind, "delete", name).await?);
+        Ok(Rights { update, remove })
+    }
+}
+
+/// The item of a shown object.
+///
+/// # Errors
+/// The authorizer cannot say which links there are.
+pub async fn item(door: &Door, resource: &dyn V3Resource, object: &Tree, all: Rights) -> Result<Tree, V3Error> {
+    let about = resource.about();
+    let metadata = object.get("metadata").cloned().unwrap_or_default();
+    let name = text(&metadata, "name").to_owned();
+    let url = door.url(about.plural, &name);
+
+    let mut item = Map::new();
+    common(&metadata, &mut item);
+    item.insert("id".to_owned(), name.clone().into());
+    item.insert("type".to_owned(), about.id.into());
+    item.insert("baseType".to_owned(), about.id.into());
+    resource.show(object, &door.caller, &mut item);
+    add_timestamps(resource, &mut item);
+
+    let rights = Rights::to(door, resource, &name, all).await?;
+    let mut links = json!({"self": url});
+    for (link, granted) in [("update", rights.update), ("remove", rights.remove)] {
+        if granted {
+            links[link] = url.clone().into();
+        }
+    }
+    item.insert("links".to_owned(), links);
+    let actions: Map = resource
+        .actions(door, object)
+        .await
+        .into_iter()
+        .map(|action| (action.to_owned(), format!("{url}?action={action}").into()))
+        .collect();
+    if !actions.is_empty() {
+        item.insert("actions".to_owned(), Tree::Object(actions));
+    }
+    Ok(Tree::Object(item))
+}
+
+/// The string at a member, or empty.
+#[must_use]
+pub fn text<'t>(tree: &'t Tree, member: &str) -> &'t str {
+    tree.get(member).and_then(Tree::as_str).unwrap_or_default()
+}
+
+fn common(metadata: &Tree, item: &mut Map) {
+    item.insert("created".to_owned(), text(metadata, "creationTimestamp").into());
+    let creator = metadata.pointer("/annotations/field.cattle.io~1creatorId").cloned().unwrap_or_default();
+    item.insert("creatorId".to_owned(), creator);
+    let uid = text(metadata, "uid");
+    if uid.parse::<Uid>().is_ok() {
+        item.insert("uuid".to_owned(), uid.into());
+    }
+    let removed = text(metadata, "deletionTimestamp");
+    if !removed.is_empty() {
+        item.insert("removed".to_owned(), removed.into());
+    }
+    for member in ["labels", "annotations", "ownerReferences"] {
+        if let Some(value) = metadata.get(member).filter(|v| !v.is_null()) {
+            item.insert(member.to_owned(), value.clone());
+        }
+    }
+}
+
+/// Every date has a twin in milliseconds.
+fn add_timestamps(resource: &dyn V3Resource, item: &mut Map) {
+    for field in resource.about().all_fields().filter(|field| field.kind == FieldType::Date) {
+        let ms = item.get(field.name).and_then(Tree::as_str).and_then(parse_rfc3339).map(millis);
+        if let Some(ms) = ms {
+            item.insert(format!("{}TS", field.name), ms.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn metadata_becomes_the_common_members() {
+        let metadata = json!({
+            "name": "u-ann", "uid": "5f0c7d4e-0000-4000-8000-000000000001", "creationTimestamp": "2026-03-02T09:15:04Z",
+            "labels": {"a": "b"}, "resourceVersion": "7", "annotations": {"field.cattle.io/creatorId": "u-bob"},
+        });
+        let mut item = Map::new();
+        common(&metadata, &mut item);
+        assert_eq!(
+            Tree::Object(item),
+            json!({
+                "created": "2026-03-02T09:15:04Z", "creatorId": "u-bob", "uuid": "5f0c7d4e-0000-4000-8000-000000000001",
+                "labels": {"a": "b"}, "annotations": {"field.cattle.io/creatorId": "u-bob"},
+            })
+        );
+    }
+
+    #[test]
+    fn an_unknown_creator_is_null() {
+        let mut item = Map::new();
+        common(&json!({"deletionTimestamp": "2026-03-02T09:15:04Z"}), &mut item);
+        assert_eq!(item["creatorId"], Tree::Null);
+        assert_eq!(item["removed"], "2026-03-02T09:15:04Z");
+        assert!(!item.contains_key("uuid"));
+    }
+}

@@ -1,0 +1,307 @@
+//! What a type of `/v3` is: its members, the kind behind it, and how the one translates into the other.
+//!
+//! `/v3` has no rules of its own: a request is translated into an object (or a merge patch of one), given to the same [`Kind`] as kubectl's requests, and the
+//! object that comes back is translated into a `/v3` item.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eartag_apiserver::kind::Kind;
+use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::{Map, Tree};
+
+use super::door::Door;
+use super::error::V3Error;
+use super::reply::Reply;
+use crate::authn::Caller;
+use crate::state::State;
+
+/// The type of a member, as schemas write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// `string`
+    String,
+    /// `password`: a string that is written and never read.
+    Password,
+    /// `dnsLabel`: a string that can be filtered and not sorted by.
+    DnsLabel,
+    /// `boolean`
+    Boolean,
+    /// `int`
+    Int,
+    /// `date`, which also yields a member with `TS` appended.
+    Date,
+    /// `reference[<type>]`
+    Reference(&'static str),
+    /// `array[string]`
+    Strings,
+    /// `map[string]`
+    StringMap,
+}
+
+impl FieldType {
+    /// The type's name in a schema.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            FieldType::String => "string".to_owned(),
+            FieldType::Password => "password".to_owned(),
+            FieldType::DnsLabel => "dnsLabel".to_owned(),
+            FieldType::Boolean => "boolean".to_owned(),
+            FieldType::Int => "int".to_owned(),
+            FieldType::Date => "date".to_owned(),
+            FieldType::Reference(to) => format!("reference[{to}]"),
+            FieldType::Strings => "array[string]".to_owned(),
+            FieldType::StringMap => "map[string]".to_owned(),
+        }
+    }
+
+    /// Whether lists can be filtered by it.
+    #[must_use]
+    pub fn filterable(self) -> bool {
+        !matches!(self, FieldType::Password | FieldType::Strings | FieldType::StringMap)
+    }
+
+    /// Whether lists can be sorted by it.
+    #[must_use]
+    pub fn sortable(self) -> bool {
+        self == FieldType::String
+    }
+
+    fn fits(self, value: &Tree) -> bool {
+        match self {
+            FieldType::String
+            | FieldType::Password
+            | FieldType::DnsLabel
+            | FieldType::Date
+            | FieldType::Reference(_) => value.is_string(),
+            FieldType::Boolean => value.is_boolean(),
+            FieldType::Int => value.is_i64() || value.is_u64(),
+            FieldType::Strings => value.as_array().is_some_and(|all| all.iter().all(Tree::is_string)),
+            FieldType::StringMap => value.as_object().is_some_and(|all| all.values().all(Tree::is_string)),
+        }
+    }
+}
+
+/// A member of a type.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: FieldType,
+    /// Whether clients give it on create.
+    pub create: bool,
+    /// Whether clients give it on update.
+    pub update: bool,
+    /// Whether a create without it is refused.
+    pub required: bool,
+    /// What it is.
+    pub description: &'static str,
+}
+
+impl Field {
+    /// A member that only the server sets.
+    #[must_use]
+    pub const fn read_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
+        Field { name, kind, create: false, update: false, required: false, description }
+    }
+
+    /// A member that clients may give at any time.
+    #[must_use]
+    pub const fn writable(name: &'static str, kind: FieldType, description: &'static str) -> Field {
+        Field { name, kind, create: true, update: true, required: false, description }
+    }
+
+    /// A member that clients may give on create only.
+    #[must_use]
+    pub const fn create_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
+        Field { name, kind, create: true, update: false, required: false, description }
+    }
+
+    /// The same member, required on create.
+    #[must_use]
+    pub const fn required(self) -> Field {
+        Field { required: true, ..self }
+    }
+}
+
+/// Members that every type has.
+pub const COMMON: &[Field] = &[
+    Field::read_only("created", FieldType::Date, "When it was created."),
+    Field::read_only("creatorId", FieldType::Reference("user"), "Who created it, if known."),
+    Field::read_only("removed", FieldType::Date, "Since when it is being removed."),
+    Field::read_only("uuid", FieldType::String, "Unique for all time."),
+    Field::writable("annotations", FieldType::StringMap, "Free notes for programs."),
+    Field::writable("labels", FieldType::StringMap, "Marks to select by."),
+];
+
+/// An action, reached by `POST <url>?action=<name>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Action {
+    /// Its name.
+    pub name: &'static str,
+    /// The type of its body in schemas, or empty.
+    pub input: &'static str,
+    /// The type of its answer in schemas, or empty.
+    pub output: &'static str,
+}
+
+/// A type's description, static.
+#[derive(Debug)]
+pub struct About {
+    /// The type's id, e.g. `user`.
+    pub id: &'static str,
+    /// The collection's id, e.g. `users`.
+    pub plural: &'static str,
+    /// The members besides [`COMMON`], `id`, `type`, `baseType`, `links` and `actions`.
+    pub fields: &'static [Field],
+    /// `GET`, `POST`: what collections do.
+    pub collection_methods: &'static [&'static str],
+    /// `GET`, `PUT`, `DELETE`: what single items do.
+    pub resource_methods: &'static [&'static str],
+    /// Actions of the collection.
+    pub collection_actions: &'static [Action],
+    /// Actions of single items.
+    pub resource_actions: &'static [Action],
+}
+
+impl About {
+    /// All members, the common ones too.
+    pub fn all_fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().chain(COMMON)
+    }
+
+    /// Checks a body's members against the description: wrong types and missing members. Members that are `null` count as absent, unknown
+    /// ones and those that clients cannot set are dropped, as in the reference (DEC61).
+    ///
+    /// # Errors
+    /// 422 about the first member that is wrong.
+    pub fn checked(&self, body: &Map, creating: bool) -> Result<Map, V3Error> {
+        let mut kept = Map::new();
+        for field in self.all_fields() {
+            let taken = if creating { field.create } else { field.update };
+            match body.get(field.name).filter(|value| !value.is_null()) {
+                Some(value) if taken && !field.kind.fits(value) => {
+                    return Err(V3Error::format(field.name, format!("{} must be of type {}", field.name, field.kind.name())));
+                }
+                Some(value) if taken => {
+                    kept.insert(field.name.to_owned(), value.clone());
+                }
+                Some(_) => {}
+                None if creating && field.required => return Err(V3Error::missing(field.name)),
+                None => {}
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// A type of `/v3`.
+#[async_trait]
+pub trait V3Resource: Send + Sync + 'static {
+    /// Its description.
+    fn about(&self) -> &'static About;
+
+    /// The kind behind it.
+    fn kind(&self, state: &State) -> Arc<dyn Kind>;
+
+    /// Adds the type's own members of a shown object to an item.
+    fn show(&self, object: &Tree, caller: &Caller, item: &mut Map);
+
+    /// The object that a checked body asks for, or the merge patch of one: `apiVersion`, `kind` and metadata are added by the door.
+    ///
+    /// # Errors
+    /// Members that cannot be translated.
+    fn object(&self, body: &Map) -> Result<Map, V3Error>;
+
+    /// `metadata.generateName` of new objects.
+    fn generate_name(&self) -> &'static str;
+
+    /// The name of the one object that a caller may see without the right to list, if any.
+    fn own(&self, _caller: &Caller) -> Option<String> {
+        None
+    }
+
+    /// Words for a refusal that differ from the kubectl door's.
+    fn error(&self, _refusal: &Refusal) -> Option<V3Error> {
+        None
+    }
+
+    /// Creates an object from a checked body; the shown object comes back. Mostly just [`Door::create_object`].
+    async fn create(&self, door: &Door, body: &Map) -> Result<Tree, V3Error>;
+
+    /// The actions of an item that this caller may use now.
+    async fn actions(&self, _door: &Door, _object: &Tree) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// The actions of the collection that this caller may use now.
+    async fn actions_on_all(&self, _door: &Door) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Runs an action of one item.
+    async fn act(&self, _door: &Door, _name: &str, action: &str, _body: &Map) -> Result<Reply, V3Error> {
+        Err(V3Error::action_not_available(action))
+    }
+
+    /// Runs an action of the collection.
+    async fn act_on_all(&self, _door: &Door, action: &str, _body: &Map) -> Result<Reply, V3Error> {
+        Err(V3Error::action_not_available(action))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    static THING: About = About {
+        id: "thing",
+        plural: "things",
+        fields: &[
+            Field::writable("name", FieldType::String, "").required(),
+            Field::create_only("size", FieldType::Int, ""),
+            Field::read_only("seen", FieldType::Boolean, ""),
+        ],
+        collection_methods: &["GET"],
+        resource_methods: &["GET"],
+        collection_actions: &[],
+        resource_actions: &[],
+    };
+
+    fn checked(body: &Tree, creating: bool) -> Result<Tree, V3Error> {
+        THING.checked(body.as_object().unwrap(), creating).map(Tree::Object)
+    }
+
+    #[test]
+    fn unknown_and_read_only_members_and_nulls_are_dropped() {
+        let body = json!({"name": "a", "seen": true, "links": null, "actions": null, "userId": "x", "labels": null});
+        assert_eq!(checked(&body, true), Ok(json!({"name": "a"})));
+    }
+
+    #[test]
+    fn a_member_of_create_is_not_taken_on_update() {
+        let body = json!({"name": "a", "size": 3});
+        assert_eq!(checked(&body, true), Ok(body.clone()));
+        assert_eq!(checked(&body, false), Ok(json!({"name": "a"})));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        assert_eq!(checked(&json!({}), true).unwrap_err(), V3Error::missing("name"));
+        assert_eq!(checked(&json!({}), false), Ok(json!({})));
+        for (body, field) in [
+            (json!({"name": 1}), "name"),
+            (json!({"name": "a", "size": 1.5}), "size"),
+            (json!({"name": "a", "labels": {"a": 1}}), "labels"),
+        ] {
+            let error = checked(&body, true).unwrap_err();
+            assert_eq!((error.code, error.field.as_str()), ("InvalidFormat", field));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The thread: groups first, and what keeps the log small when there is time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::group::Group;
+use super::queue::{Order, Queue};
+use super::{Failure, Log};
+use crate::engine::Follower;
+use crate::{CommitError, OpenError, Options};
+
+/// Dead versions removed in one transaction.
+const BATCH: usize = 1000;
+/// So many dead versions are worth a transaction in the first idle moment; fewer wait for [`IDLE`].
+const WORTH: usize = 1000;
+/// With so many dead versions the writer takes time for them even under load: a batch after every few groups.
+const BACKLOG: usize = 100_000;
+const GROUPS_PER_BATCH: u32 = 16;
+/// A pause in which nothing came.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Starts the thread.
+pub(crate) fn start(
+    log: Box<dyn Log>,
+    queue: &Arc<Queue>,
+    follower: Arc<dyn Follower>,
+    options: &Options,
+) -> Result<(), OpenError> {
+    queue.run(options.queue.max(1));
+    let (inner, group) = (Arc::clone(queue), options.group.max(2));
+    let thread = move || {
+        let end = End(Arc::clone(&inner));
+        let mut writer = Writer::new(log, inner, follower, group);
+        writer.run();
+        let closing = std::mem::take(&mut writer.closing);
+        writer.log.close();
+        drop(writer);
+        drop(end);
+        // Answered when files are closed and the queue knows it.
+        for answer in closing {
+            let _ = answer.send(());
+        }
+    };
+    match std::thread::Builder::new().name("eartag-writer".into()).spawn(thread) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            queue.closed();
+            Err(OpenError::Unavailable(format!("no thread could be started: {error}")))
+        }
+    }
+}
+
+/// Says that the thread has ended, also if it ended by a panic: nobody waits for ever.
+struct End(Arc<Queue>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
+struct Writer {
+    log: Box<dyn Log>,
+    queue: Arc<Queue>,
+    follower: Arc<dyn Follower>,
+    group: usize,
+    /// The log is broken; nothing is written any more.
+    broken: Option<String>,
+    /// Who waits for a compaction.
+    compacting: Vec<oneshot::Sender<Result<(), CommitError>>>,
+    /// Who waits for the end.
+    closing: Vec<oneshot::Sender<()>>,
+    /// There may be free space to give back.
+    untidy: bool,
+    /// Housekeeping failed (a full disk): it pauses until the next idle moment.
+    paused: bool,
+    groups: u32,
+}
+
+impl Writer {
+    fn new(log: Box<dyn Log>, queue: Arc<Queue>, follower: Arc<dyn Follower>, group: usize) -> Self {
+        let (compacting, closing) = (Vec::new(), Vec::new());
+        let (broken, untidy, paused, groups) = (None, false, false, 0);
+        Self { log, queue, follower, group, broken, compacting, closing, untidy, paused, groups }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let more = self.has_chores() || !self.closing.is_empty();
+            let work = self.queue.take(self.group, if more { Duration::ZERO } else { IDLE });
+            let nothing = work.jobs.is_empty() && work.orders.is_empty();
+            if nothing && !self.closing.is_empty() {
+                return;
+            }
+            self.write(work.jobs);
+            for order in work.orders {
+                self.order(order);
+            }
+            self.chores(nothing, work.idle);
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<super::queue::Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        self.groups = self.groups.wrapping_add(1);
+        let mut group = Group::new(&*self.follower);
+        for job in jobs {
+            group.add(job, &mut *self.log);
+        }
+        let finished = group.finish(&mut *self.log, |why| self.queue.stop(why));
+        if let Err(why) = finished {
+            self.broken = Some(why);
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Close(answer) => self.closing.push(answer),
+            Order::Compact(answer) => {
+                self.compacting.push(answer);
+                self.paused = false;
+            }
+            Order::Usage(pages, answer) => {
+                let saved = match &self.broken {
+                    Some(why) => Err(Failure::Refused(why.clone())),
+                    None => self.log.save_usage(&pages),
+                };
+                let _ = answer.send(self.check(saved));
+            }
+        }
+    }
+
+    /// Whether housekeeping should not wait for an idle moment.
+    fn has_chores(&self) -> bool {
+        self.broken.is_none()
+            && (!self.compacting.is_empty()
+                || !self.paused && (self.untidy || self.follower.dead_count() >= WORTH))
+    }
+
+    /// At most one batch of housekeeping.
+    fn chores(&mut self, nothing_else: bool, idle: bool) {
+        if let Some(why) = &self.broken {
+            for answer in self.compacting.drain(..) {
+                let _ = answer.send(Err(CommitError::Unavailable(why.clone())));
+            }
+            return;
+        }
+        let dead = self.follower.dead_count();
+        if !self.compacting.is_empty() || idle {
+            self.paused = false;
+        }
+        let due = if dead >= WORTH { nothing_else } else { dead > 0 && idle };
+        let overdue = dead >= BACKLOG && self.groups.is_multiple_of(GROUPS_PER_BATCH);
+        if !self.compacting.is_empty() || !self.paused && (due || overdue) {
+            self.forget();
+        } else if self.untidy && nothing_else && !self.paused {
+            self.tidy();
+        }
+    }
+
+    fn forget(&mut self) {
+        let dead = self.follower.dead(BATCH);
+        if let Err(failure) = self.log.forget(self.follower.standing(), &dead) {
+            self.fail_chores(failure);
+            return;
+        }
+        self.follower.buried(dead.len());
+        self.untidy = true;
+        if !self.compacting.is_empty() && self.follower.dead_count() == 0 {
+            while self.untidy {
+                self.tidy();
+            }
+            for answer in self.compacting.drain(..) {
+                let _ = answer.send(Ok(()));
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        match self.log.tidy() {
+            Ok(more) => self.untidy = more,
+            Err(failure) => {
+                self.untidy = false;
+                self.fail_chores(failure);
+            }
+        }
+    }
+
+    fn fail_chores(&mut self, failure: Failure) {
+        tracing::warn!(why = failure.why(), "the log could not be compacted");
+        self.paused = true;
+        for answer in self.compacting.drain(..) {
+            let _ = answer.send(Err(failure.to_error()));
+        }
+        let _ = self.check(Err(failure));
+    }
+
+    /// Takes note of a broken log.
+    fn check(&mut self, result: Result<(), Failure>) -> Result<(), CommitError> {
+        let Err(failure) = result else { return Ok(()) };
+        if let Failure::Broken(why) = &failure {
+            self.queue.stop(why);
+            self.broken = Some(why.clone());
+        }
+        Err(failure.to_error())
+    }
+}

@@ -238,8 +238,12 @@ mod tests {
 
     #[test]
     fn a_plain_token_meta_is_small() {
-        let meta =
-            Meta { uid: Uid::from_random([1; 16]), created_s: 1_780_000_000, generation: 1, ..Meta::default() };
+        let meta = Meta {
+            uid: Uid::from_random([1; 16]),
+            created_s: 1_780_000_000,
+            generation: 1,
+            ..Meta::default()
+        };
         let bytes = meta.encode_into(Vec::new());
         assert!(bytes.len() <= 32, "{} bytes", bytes.len());
         assert_eq!(Meta::decode(&bytes), Some(meta));

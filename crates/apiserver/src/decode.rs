@@ -9,14 +9,14 @@
 //! ```
 
 mod check;
+mod visitor;
 
-use std::fmt;
+use serde::de::DeserializeSeed;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-
-use crate::{Map, Tree};
+use crate::Tree;
 
 pub use check::{Checked, check, prune};
+use visitor::{Seed, State};
 
 /// A decoded body.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +84,11 @@ pub fn from_json(bytes: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
         Err(error) => Err(state.breach.unwrap_or_else(|| {
             let text = error.to_string();
             // serde_json's own guard, should the limit be set higher than its.
-            if text.starts_with("recursion limit") { DecodeError::TooDeep(MAX_DEPTH) } else { DecodeError::Json(text) }
+            if text.starts_with("recursion limit") {
+                DecodeError::TooDeep(MAX_DEPTH)
+            } else {
+                DecodeError::Json(text)
+            }
         })),
     }
 }
@@ -100,9 +104,11 @@ pub fn from_yaml(bytes: &[u8], limits: Limits) -> Result<Decoded, DecodeError> {
     let document = first_document(text.strip_prefix('\u{feff}').unwrap_or(text));
     let limits = Limits { depth: limits.depth.min(MAX_YAML_DEPTH), ..limits };
     let mut state = State::new(limits, true);
-    let tree = serde_saphyr::with_deserializer_from_str_with_options(document, yaml_options(limits), |deserializer| {
-        Seed { state: &mut state, depth: 0 }.deserialize(deserializer)
-    });
+    let tree = serde_saphyr::with_deserializer_from_str_with_options(
+        document,
+        yaml_options(limits),
+        |deserializer| Seed { state: &mut state, depth: 0 }.deserialize(deserializer),
+    );
     match tree {
         Ok(tree) => Ok(Decoded { tree, duplicates: state.duplicates }),
         Err(error) => Err(state.breach.unwrap_or_else(|| DecodeError::Yaml(error.to_string()))),
@@ -158,219 +164,6 @@ fn yaml_options(limits: Limits) -> serde_saphyr::Options {
     }
 }
 
-/// What is remembered while a body is read.
-struct State {
-    limits: Limits,
-    /// YAML writes `1.0` where JSON would write `1`.
-    whole_floats_are_integers: bool,
-    nodes: usize,
-    path: String,
-    duplicates: Vec<String>,
-    breach: Option<DecodeError>,
-}
-
-/// What a map costs beyond a scalar: a B-tree leaf has room for eleven entries.
-const MAP_NODES: usize = 20;
-
-impl State {
-    fn new(limits: Limits, whole_floats_are_integers: bool) -> Self {
-        let (path, duplicates) = (String::new(), Vec::new());
-        Self { limits, whole_floats_are_integers, nodes: 0, path, duplicates, breach: None }
-    }
-
-    fn charge<E: serde::de::Error>(&mut self, nodes: usize) -> Result<(), E> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > self.limits.nodes {
-            return Err(self.refuse(DecodeError::TooLarge(self.limits.nodes)));
-        }
-        Ok(())
-    }
-
-    fn descend<E: serde::de::Error>(&mut self, depth: usize) -> Result<usize, E> {
-        if depth >= self.limits.depth {
-            return Err(self.refuse(DecodeError::TooDeep(self.limits.depth)));
-        }
-        Ok(depth + 1)
-    }
-
-    fn refuse<E: serde::de::Error>(&mut self, breach: DecodeError) -> E {
-        let error = E::custom(&breach);
-        self.breach = Some(breach);
-        error
-    }
-
-    fn duplicate(&mut self) {
-        if self.duplicates.len() < MAX_REPORTED && !self.duplicates.contains(&self.path) {
-            self.duplicates.push(self.path.clone());
-        }
-    }
-}
-
-struct Seed<'s> {
-    state: &'s mut State,
-    depth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
-    type Value = Tree;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed<'_> {
-    type Value = Tree;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        Ok(Tree::Bool(value))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        Ok(Tree::from(value))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        Ok(Tree::from(value))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "beyond 64 bits JSON numbers are floats; no integer field takes them")]
-    fn visit_i128<E: serde::de::Error>(self, value: i128) -> Result<Tree, E> {
-        match i64::try_from(value) {
-            Ok(value) => self.visit_i64(value),
-            Err(_) => self.visit_f64(value as f64),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "beyond 64 bits JSON numbers are floats; no integer field takes them")]
-    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Tree, E> {
-        match u64::try_from(value) {
-            Ok(value) => self.visit_u64(value),
-            Err(_) => self.visit_f64(value as f64),
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "only whole numbers below 2^53 are cast")]
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        if self.state.whole_floats_are_integers && value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
-            return Ok(Tree::from(value as i64));
-        }
-        serde_json::Number::from_f64(value).map(Tree::Number).ok_or_else(|| E::custom("number is not finite"))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        Ok(Tree::String(value.to_owned()))
-    }
-
-    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        Ok(Tree::String(value))
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Tree, E> {
-        self.state.charge(1)?;
-        Ok(Tree::Null)
-    }
-
-    fn visit_none<E: serde::de::Error>(self) -> Result<Tree, E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, value: &[u8]) -> Result<Tree, E> {
-        match std::str::from_utf8(value) {
-            Ok(text) => self.visit_str(text),
-            Err(_) => Err(E::custom("binary data is not UTF-8")),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
-        self.state.charge(1)?;
-        let depth = self.state.descend(self.depth)?;
-        let mut items = Vec::new();
-        let outer = self.state.path.len();
-        loop {
-            use fmt::Write as _;
-            // Writing to a String cannot fail.
-            let _ = write!(self.state.path, "[{}]", items.len());
-            let item = access.next_element_seed(Seed { state: &mut *self.state, depth })?;
-            self.state.path.truncate(outer);
-            match item {
-                Some(item) => items.push(item),
-                None => return Ok(Tree::Array(items)),
-            }
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
-        self.state.charge(1)?;
-        let depth = self.state.descend(self.depth)?;
-        let mut fields = Map::new();
-        let outer = self.state.path.len();
-        while let Some(key) = access.next_key_seed(Key)? {
-            // Keys of one map share leaves; charging each eleventh would be exact, charging the first is enough.
-            if fields.is_empty() {
-                self.state.charge(MAP_NODES)?;
-            }
-            self.state.charge(1)?;
-            if outer > 0 {
-                self.state.path.push('.');
-            }
-            self.state.path.push_str(&key);
-            if fields.contains_key(&key) {
-                self.state.duplicate();
-            }
-            let value = access.next_value_seed(Seed { state: &mut *self.state, depth })?;
-            self.state.path.truncate(outer);
-            fields.insert(key, value);
-        }
-        Ok(Tree::Object(fields))
-    }
-}
-
-/// A key: always a text, also where YAML would see a number.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_string(self)
-    }
-}
-
-impl Visitor<'_> for Key {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text as key")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<String, E> {
-        Ok(value.to_owned())
-    }
-
-    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<String, E> {
-        Ok(value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -397,7 +190,8 @@ mod tests {
     #[test]
     fn repeated_keys_are_found_and_the_last_wins() {
         let decoded =
-            json_of(r#"{"spec":{"x":1,"a":[{"b":1},{"b":1,"b":2}],"x":2,"x":3},"kind":"A","kind":"B"}"#).unwrap();
+            json_of(r#"{"spec":{"x":1,"a":[{"b":1},{"b":1,"b":2}],"x":2,"x":3},"kind":"A","kind":"B"}"#)
+                .unwrap();
         assert_eq!(decoded.tree, json!({"spec":{"x":3,"a":[{"b":1},{"b":2}]},"kind":"B"}));
         assert_eq!(decoded.duplicates, ["spec.a[1].b", "spec.x", "kind"]);
         let decoded = yaml_of("spec:\n  x: 1\n  x: 2\n  a:\n  - b: 1\n    b: 2\n").unwrap();
@@ -418,8 +212,12 @@ mod tests {
         assert_eq!(decoded.tree[1].as_i64(), Some(i64::MIN));
         assert_eq!(decoded.tree[2].as_u64(), Some(u64::MAX));
         assert!(decoded.tree[3].is_f64());
-        let decoded = yaml_of("[9223372036854775807, -9223372036854775808, 18446744073709551615, 1.0, 1.5]").unwrap();
-        assert_eq!(decoded.tree.to_string(), "[9223372036854775807,-9223372036854775808,18446744073709551615,1,1.5]");
+        let decoded =
+            yaml_of("[9223372036854775807, -9223372036854775808, 18446744073709551615, 1.0, 1.5]").unwrap();
+        assert_eq!(
+            decoded.tree.to_string(),
+            "[9223372036854775807,-9223372036854775808,18446744073709551615,1,1.5]"
+        );
     }
 
     #[test]
@@ -438,7 +236,12 @@ mod tests {
 
     #[test]
     fn only_the_first_document_counts() {
-        for text in ["a: 1\n---\nb: 2\n", "# hi\n---\na: 1\n---\n]]]]", "--- # x\na: 1\n...\nb: 2", "---\na: 1\n--- \n"] {
+        for text in [
+            "a: 1\n---\nb: 2\n",
+            "# hi\n---\na: 1\n---\n]]]]",
+            "--- # x\na: 1\n...\nb: 2",
+            "---\na: 1\n--- \n",
+        ] {
             assert_eq!(yaml_of(text).unwrap().tree, json!({"a":1}), "{text}");
         }
         assert_eq!(yaml_of("").unwrap().tree, Tree::Null);
@@ -486,7 +289,10 @@ mod tests {
     #[test]
     fn size_is_bounded_also_where_anchors_multiply_it() {
         assert_eq!(json_of(&format!("[{}0]", "0,".repeat(1_000_000))), Err(DecodeError::TooLarge(1_000_000)));
-        assert_eq!(json_of(&format!("[{}0]", "{\"\":0},".repeat(100_000))), Err(DecodeError::TooLarge(1_000_000)));
+        assert_eq!(
+            json_of(&format!("[{}0]", "{\"\":0},".repeat(100_000))),
+            Err(DecodeError::TooLarge(1_000_000))
+        );
         let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
         for i in 1..12 {
             bomb += &format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(","));
@@ -504,7 +310,8 @@ mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(Tree::from),
-                proptest::collection::btree_map("[a-z]{0,3}", inner, 0..6).prop_map(|m| Tree::Object(m.into_iter().collect())),
+                proptest::collection::btree_map("[a-z]{0,3}", inner, 0..6)
+                    .prop_map(|m| Tree::Object(m.into_iter().collect())),
             ]
         })
     }

@@ -78,8 +78,11 @@ impl FieldError {
     /// `Unsupported value: "<value>": supported values: "a", "b"`
     pub fn unsupported(field: impl Into<String>, value: impl Into<Tree>, supported: &[&str]) -> Self {
         let supported: Vec<_> = supported.iter().map(|s| quote(s)).collect();
-        let message =
-            format!("Unsupported value: {}: supported values: {}", shown(&value.into()), supported.join(", "));
+        let message = format!(
+            "Unsupported value: {}: supported values: {}",
+            shown(&value.into()),
+            supported.join(", ")
+        );
         Self::new(field, CauseReason::NotSupported, message)
     }
 
@@ -110,7 +113,11 @@ impl FieldError {
 
     /// `Invalid value: "<value>": <why>`, for a value of the wrong type
     pub fn wrong_type(field: impl Into<String>, value: impl Into<Tree>, why: impl fmt::Display) -> Self {
-        Self::new(field, CauseReason::TypeInvalid, with(&format!("Invalid value: {}", shown(&value.into())), why))
+        Self::new(
+            field,
+            CauseReason::TypeInvalid,
+            with(&format!("Invalid value: {}", shown(&value.into())), why),
+        )
     }
 
     /// `Internal error: <why>`
@@ -151,7 +158,9 @@ pub fn quote(text: &str) -> String {
             c if c.is_control() && c.is_ascii() => {
                 let _ = write!(out, "\\x{:02x}", u32::from(c));
             }
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}') => {
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}') =>
+            {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),

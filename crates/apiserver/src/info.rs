@@ -87,7 +87,11 @@ impl ResourceInfo {
     /// `ext.cattle.io/v1`; only the version for the core group.
     #[must_use]
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `tokens.ext.cattle.io`, as errors name the resource; only the plural for the core group.

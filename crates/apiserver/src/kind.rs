@@ -205,6 +205,16 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// Whether the record still counts: one that is as good as deleted is shown to nobody. Watches see it until it really is.
+    fn exists(&self, _body: &[u8]) -> bool {
+        true
+    }
+
+    /// A label that selectors see on every object although it is not shown.
+    fn hidden_label(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// Completes the shown object: `apiVersion`, `kind` and `metadata` are there already.
     fn show(&self, stored: &Stored<'_>, cx: &Cx, object: &mut Map) -> Result<(), Corrupt>;
 

@@ -11,7 +11,8 @@ use crate::time::parse_rfc3339;
 use crate::{Map, Tree};
 
 pub use names::{
-    dns_subdomain_faults, label_value_faults, name_faults, namespace_faults, path_segment_faults, qualified_name_faults,
+    dns_subdomain_faults, label_value_faults, name_faults, namespace_faults, path_segment_faults,
+    qualified_name_faults,
 };
 
 /// All annotations together, keys and values, in bytes.
@@ -75,12 +76,17 @@ impl ObjectMeta {
         }
     }
 
-    /// The rules for a new or changed object's metadata (M1 to M4). `namespaced` says where the kind lives.
+    /// The rules for a new or changed object's metadata (M1 to M4). `namespaced` says where the kind lives; the namespace that a client gave to an
+    /// object of a cluster-wide kind is to be cleared before (C6).
     #[must_use]
     pub fn validate(&self, namespaced: bool) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if !self.generate_name.is_empty() {
-            errors.extend(invalid("metadata.generateName", &self.generate_name, name_faults(&self.generate_name, true)));
+            errors.extend(invalid(
+                "metadata.generateName",
+                &self.generate_name,
+                name_faults(&self.generate_name, true),
+            ));
         }
         if self.name.is_empty() {
             errors.push(FieldError::required("metadata.name", "name or generateName is required"));
@@ -93,7 +99,9 @@ impl ObjectMeta {
                 errors.extend(invalid("metadata.namespace", namespace, namespace_faults(namespace)));
             }
             (false, "") => {}
-            (false, _) => errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type")),
+            (false, _) => {
+                errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type"))
+            }
         }
         if self.generation < 0 {
             let why = "must be greater than or equal to 0";
@@ -227,7 +235,11 @@ pub fn validate_owners(owners: &[OwnerReference]) -> Vec<FieldError> {
         }
         for (name, value) in [("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)] {
             if value.is_empty() {
-                errors.push(FieldError::invalid(format!("{FIELD}.{name}"), "", format!("{name} must not be empty")));
+                errors.push(FieldError::invalid(
+                    format!("{FIELD}.{name}"),
+                    "",
+                    format!("{name} must not be empty"),
+                ));
             }
         }
         if owner.api_version == "v1" && owner.kind == "Event" {
@@ -254,12 +266,16 @@ pub fn validate_owners(owners: &[OwnerReference]) -> Vec<FieldError> {
 #[must_use]
 pub fn owner_tree(owner: &OwnerReference) -> Tree {
     let mut fields = Map::new();
-    for (key, value) in
-        [("apiVersion", &owner.api_version), ("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)]
-    {
+    for (key, value) in [
+        ("apiVersion", &owner.api_version),
+        ("kind", &owner.kind),
+        ("name", &owner.name),
+        ("uid", &owner.uid),
+    ] {
         fields.insert(key.to_owned(), Tree::from(value.as_str()));
     }
-    for (key, value) in [("controller", owner.controller), ("blockOwnerDeletion", owner.block_owner_deletion)] {
+    for (key, value) in [("controller", owner.controller), ("blockOwnerDeletion", owner.block_owner_deletion)]
+    {
         if let Some(value) = value {
             fields.insert(key.to_owned(), Tree::Bool(value));
         }
@@ -268,7 +284,11 @@ pub fn owner_tree(owner: &OwnerReference) -> Tree {
 }
 
 fn invalid(field: &'static str, value: &str, faults: Vec<String>) -> impl Iterator<Item = FieldError> {
-    faults.into_iter().map(move |fault| FieldError::invalid(field, value, fault)).collect::<Vec<_>>().into_iter()
+    faults
+        .into_iter()
+        .map(move |fault| FieldError::invalid(field, value, fault))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn text(fields: &Map, key: &str) -> String {
@@ -322,13 +342,21 @@ mod tests {
 
     #[test]
     fn all_fields_are_read() {
-        let read = meta(json!({"name":"n","generateName":"g-","namespace":"ns","uid":"u","resourceVersion":"7","generation":3,
+        let read = meta(
+            json!({"name":"n","generateName":"g-","namespace":"ns","uid":"u","resourceVersion":"7","generation":3,
             "creationTimestamp":"1970-01-01T00:00:05Z","deletionTimestamp":null,"labels":{"a":"b","c":7},"annotations":{"d":"e"},
             "finalizers":["f"],"ownerReferences":[{"apiVersion":"v1","kind":"K","name":"o","uid":"ou","controller":true}],
-            "managedFields":[{}]}));
-        assert_eq!((read.name.as_str(), read.generation, read.created_s, read.deleted_s), ("n", 3, Some(5), None));
+            "managedFields":[{}]}),
+        );
+        assert_eq!(
+            (read.name.as_str(), read.generation, read.created_s, read.deleted_s),
+            ("n", 3, Some(5), None)
+        );
         assert_eq!(read.labels, [("a".to_owned(), "b".to_owned())].into());
-        assert_eq!(owner_tree(&read.owners[0]), json!({"apiVersion":"v1","kind":"K","name":"o","uid":"ou","controller":true}));
+        assert_eq!(
+            owner_tree(&read.owners[0]),
+            json!({"apiVersion":"v1","kind":"K","name":"o","uid":"ou","controller":true})
+        );
         assert_eq!(read.managed_fields, Some(json!([{}])));
         assert_eq!(ObjectMeta::of(&json!([])), ObjectMeta::default());
     }
@@ -344,14 +372,19 @@ mod tests {
             ]
         );
         assert!(faults(json!({"name":"a","generateName":"token-"})).is_empty());
-        assert_eq!(texts_of(&meta(json!({"name":"a"})).validate(true)), ["metadata.namespace: Required value"]);
+        assert_eq!(
+            texts_of(&meta(json!({"name":"a"})).validate(true)),
+            ["metadata.namespace: Required value"]
+        );
     }
 
     #[test]
     fn labels_and_annotations_are_bounded() {
         assert_eq!(
             faults(json!({"name":"a","labels":{"x":"a b"}})),
-            ["metadata.labels: Invalid value: \"a b\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"]
+            [
+                "metadata.labels: Invalid value: \"a b\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+            ]
         );
         assert!(faults(json!({"name":"a","annotations":{"Example.COM/x":"any thing"}})).is_empty());
         assert_eq!(faults(json!({"name":"a","labels":{"Example.COM/x":"y"}})).len(), 1);
@@ -368,7 +401,9 @@ mod tests {
         assert!(faults(json!({"name":"a","finalizers":["orphan","example.com/x"]})).is_empty());
         assert_eq!(
             faults(json!({"name":"a","finalizers":["orphan","foregroundDeletion"]})),
-            ["metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\"]: orphan and foregroundDeletion cannot be both set"]
+            [
+                "metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\"]: orphan and foregroundDeletion cannot be both set"
+            ]
         );
         assert_eq!(faults(json!({"name":"a","finalizers":[""]})).len(), 2);
     }
@@ -378,9 +413,13 @@ mod tests {
         let owner = |name: &str| json!({"apiVersion":"v1","kind":"ConfigMap","name":name,"uid":name,"controller":true});
         assert!(faults(json!({"name":"a","ownerReferences":[owner("x")]})).is_empty());
         let two = faults(json!({"name":"a","ownerReferences":[owner("x"),owner("y")]}));
-        assert!(two[0].ends_with("Only one reference can have Controller set to true. Found \"true\" in references for x and y"));
+        assert!(two[0].ends_with(
+            "Only one reference can have Controller set to true. Found \"true\" in references for x and y"
+        ));
         assert_eq!(faults(json!({"name":"a","ownerReferences":[{}]})).len(), 4);
-        let event = faults(json!({"name":"a","ownerReferences":[{"apiVersion":"v1","kind":"Event","name":"x","uid":"x"}]}));
+        let event = faults(
+            json!({"name":"a","ownerReferences":[{"apiVersion":"v1","kind":"Event","name":"x","uid":"x"}]}),
+        );
         assert!(event[0].ends_with("/v1, Kind=Event is disallowed from being an owner"));
     }
 
@@ -399,7 +438,9 @@ mod tests {
     fn what_the_server_owns_cannot_be_changed() {
         let old = meta(json!({"name":"a","uid":"u","creationTimestamp":"1970-01-01T00:00:05Z"}));
         assert!(old.clone().validate_update(&old).is_empty());
-        let new = meta(json!({"name":"b","uid":"v","creationTimestamp":"1970-01-01T00:00:06Z","deletionGracePeriodSeconds":1}));
+        let new = meta(
+            json!({"name":"b","uid":"v","creationTimestamp":"1970-01-01T00:00:06Z","deletionGracePeriodSeconds":1}),
+        );
         assert_eq!(
             texts_of(&new.validate_update(&old)),
             [
@@ -418,7 +459,9 @@ mod tests {
         new.finalizers = vec!["x/y".into(), "x/z".into()];
         assert_eq!(
             texts_of(&new.validate_update(&old)),
-            ["metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}"]
+            [
+                "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}"
+            ]
         );
         new.finalizers.clear();
         assert!(new.validate_update(&old).is_empty());

@@ -31,11 +31,16 @@ fn any_tree() -> impl proptest::strategy::Strategy<Value = crate::Tree> {
     use proptest::prelude::*;
 
     use crate::Tree;
-    let leaf = prop_oneof![any::<bool>().prop_map(Tree::from), (0..9i64).prop_map(Tree::from), "[a-c]{0,2}".prop_map(Tree::from)];
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Tree::from),
+        (0..9i64).prop_map(Tree::from),
+        "[a-c]{0,2}".prop_map(Tree::from)
+    ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Tree::from),
-            proptest::collection::btree_map("[a-d/~]{1,2}", inner, 0..4).prop_map(|m| Tree::Object(m.into_iter().collect())),
+            proptest::collection::btree_map("[a-d/~]{1,2}", inner, 0..4)
+                .prop_map(|m| Tree::Object(m.into_iter().collect())),
         ]
     })
 }

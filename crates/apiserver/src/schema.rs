@@ -136,12 +136,14 @@ impl Schema {
     pub fn for_object(root: schemars::Schema, model: &str) -> Result<Schema, SchemaError> {
         let mut schema = Self::from_schemars(root, model)?;
         let SchemaKind::Object { properties, .. } = &mut schema.kind else {
-            return Err(SchemaError::Unsupported { at: model.to_owned(), what: "an object that is no struct".to_owned() });
+            return Err(SchemaError::Unsupported {
+                at: model.to_owned(),
+                what: "an object that is no struct".to_owned(),
+            });
         };
         meta::add_type_meta(properties);
         let mut metadata = Self::object_meta();
-        metadata.description =
-            "Name, labels and everything else that all kinds have in common.".to_owned();
+        metadata.description = "Name, labels and everything else that all kinds have in common.".to_owned();
         properties.insert("metadata".to_owned(), metadata);
         Ok(schema)
     }
@@ -174,7 +176,9 @@ impl Schema {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Schema> {
         match &self.kind {
-            SchemaKind::Object { properties, additional, .. } => properties.get(name).or(additional.as_deref()),
+            SchemaKind::Object { properties, additional, .. } => {
+                properties.get(name).or(additional.as_deref())
+            }
             _ => None,
         }
     }
@@ -212,7 +216,9 @@ impl Schema {
             SchemaKind::Object { additional: Some(values), properties, .. } if properties.is_empty() => {
                 format!("map[string]{}", values.go_type())
             }
-            SchemaKind::Object { .. } => self.go_struct().unwrap_or_else(|| "map[string]interface {}".to_owned()),
+            SchemaKind::Object { .. } => {
+                self.go_struct().unwrap_or_else(|| "map[string]interface {}".to_owned())
+            }
             SchemaKind::Array { items } => format!("[]{}", items.go_type()),
             SchemaKind::String { format: Some(format), .. } if format == "date-time" => "v1.Time".to_owned(),
             SchemaKind::String { .. } => "string".to_owned(),
@@ -273,7 +279,6 @@ impl Extensions {
 
 /// A kind with a field of every sort, for the tests of this crate.
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "tests only")]
 pub(crate) fn test_schema() -> Schema {
     use schemars::JsonSchema;
 

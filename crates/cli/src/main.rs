@@ -1,1 +1,25 @@
-fn main() {}
+//! The binary `eartag`: API tokens for Kubernetes fleets.
+
+mod args;
+mod backup;
+mod logging;
+mod serve;
+mod terminal;
+
+use std::process::ExitCode;
+
+use args::Command;
+
+fn main() -> ExitCode {
+    let command = match args::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(usage) => return terminal::usage(&usage),
+    };
+    let done = match command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Backup(args) => backup::back_up(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Version => terminal::say(&format!("eartag {}\n", eartag_server::version::PRODUCT)),
+    };
+    terminal::finish(done)
+}

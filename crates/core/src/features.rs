@@ -203,7 +203,8 @@ impl Features {
     fn put(&self, key: &[u8], entry: Option<&Entry>) {
         let Some(info) = std::str::from_utf8(key).ok().and_then(find) else { return };
         let mut records = self.records.write();
-        match entry.map(|entry| frame::split(entry.value()).and_then(|(body, _)| FeatureRecord::decode(body))) {
+        match entry.map(|entry| frame::split(entry.value()).and_then(|(body, _)| FeatureRecord::decode(body)))
+        {
             None => drop(records.remove(info.name)),
             Some(Some(record)) => drop(records.insert(info.name, record)),
             Some(None) => {}
@@ -212,8 +213,10 @@ impl Features {
     }
 
     fn refresh(&self, records: &BTreeMap<&'static str, FeatureRecord>) {
-        let on = |info: &&FeatureInfo| self.effective(info, records.get(info.name).copied().unwrap_or_default());
-        self.on.store(ALL.iter().filter(on).fold(0, |bits, info| bits | bit(info.feature)), Ordering::Release);
+        let on =
+            |info: &&FeatureInfo| self.effective(info, records.get(info.name).copied().unwrap_or_default());
+        self.on
+            .store(ALL.iter().filter(on).fold(0, |bits, info| bits | bit(info.feature)), Ordering::Release);
     }
 }
 

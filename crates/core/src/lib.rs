@@ -25,6 +25,7 @@ pub mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod time;
+pub mod token;
 pub mod ttl;
 pub mod usage;
 pub mod verifier;

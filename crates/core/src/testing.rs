@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::collections;
 use crate::record::{Credential, Principal};
+use crate::verifier::OwnerState;
 use crate::{Lifetime, PlainSecret, SecretHash};
 
 /// The secret of [`credential`].
@@ -82,5 +83,29 @@ impl Feed {
     fn commit(&mut self, op: Op) -> Vec<Change> {
         self.runtime.block_on(self.store.commit(Commit { ops: vec![op], ..Commit::default() })).unwrap();
         std::mem::take(&mut *self.seen.lock())
+    }
+}
+
+/// An enabled user.
+pub(crate) fn owner_state() -> OwnerState {
+    OwnerState {
+        uid: Uid::from_random([3; 16]),
+        enabled: true,
+        deleted: false,
+        username: "ann".to_owned(),
+        display_name: "Ann Smith".to_owned(),
+        principal_ids: Vec::new(),
+        system: false,
+    }
+}
+
+/// Bytes that vary and repeat from run to run.
+pub(crate) fn random() -> impl FnMut(&mut [u8]) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move |out: &mut [u8]| {
+        for byte in out {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = state.to_be_bytes()[0];
+        }
     }
 }

@@ -84,10 +84,10 @@ impl Usage {
     #[must_use]
     pub fn get(&self, token: Uid) -> Stamp {
         self.page(token.as_bytes(), |page| {
-            page.find(token.as_bytes()).ok().and_then(|at| page.rows.get(at)).map_or_else(Stamp::default, |row| Stamp {
-                last_used_s: widen(row.used),
-                last_activity_s: widen(row.activity),
-            })
+            page.find(token.as_bytes()).ok().and_then(|at| page.rows.get(at)).map_or_else(
+                Stamp::default,
+                |row| Stamp { last_used_s: widen(row.used), last_activity_s: widen(row.activity) },
+            )
         })
         .unwrap_or_default()
     }
@@ -134,7 +134,9 @@ impl Usage {
         for number in pages {
             let number = usize::try_from(number).unwrap_or(usize::MAX);
             let shard = self.shards.get(number % SHARDS);
-            if let Some(page) = shard.map(Mutex::lock).as_mut().and_then(|pages| pages.get_mut(number / SHARDS)) {
+            if let Some(page) =
+                shard.map(Mutex::lock).as_mut().and_then(|pages| pages.get_mut(number / SHARDS))
+            {
                 page.dirty = true;
             }
         }

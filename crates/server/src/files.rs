@@ -19,16 +19,28 @@ pub enum FileError {
     TooLarge(PathBuf, u64),
 }
 
-/// Makes a directory, and those above it, that only the owner may enter (0700). One that exists is left as it is.
+/// Makes a directory, and those above it, that only the owner may enter (0700). One that exists is left as it is. When this returns, the names of those that were
+/// made are on the disk: a key in a directory that a power cut forgets is a lost key.
 ///
 /// # Errors
 /// When it cannot be made, or the path is something else than a directory.
 pub fn private_dir(dir: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| FileError::Write(dir.to_owned(), e))
+    let error = |e| FileError::Write(dir.to_owned(), e);
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => sync_parent(dir).map_err(error),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(error(io::ErrorKind::NotADirectory.into())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            match dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+                Some(parent) => {
+                    private_dir(parent)?;
+                    private_dir(dir)
+                }
+                None => Err(error(e)),
+            }
+        }
+        Err(e) => Err(error(e)),
+    }
 }
 
 /// Replaces `path` by a file with these bytes that only the owner may read (0600); when this returns, file and name are on the disk.
@@ -155,6 +167,7 @@ mod tests {
     fn private_files_are_private_also_when_they_replace_a_readable_one() {
         let dir = tempfile::tempdir().unwrap();
         let sub = dir.path().join("a/b");
+        private_dir(&sub).unwrap();
         private_dir(&sub).unwrap();
         assert_eq!((mode(&sub), mode(&dir.path().join("a"))), (0o700, 0o700));
         let file = sub.join("secret");

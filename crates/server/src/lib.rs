@@ -1,17 +1,41 @@
-//! Eartag.
+//! Eartag's server: joins rules, store and API server library into doors that listen.
+//!
+//! ```text
+//! launch    flags → store → identity → listener → drain          serve    tables, resources, doors
+//! door      health · login · /v3 · authn → ApiServer             authn    credential → Caller
+//! resources one lens per kind                                    observer tables that follow the store
+//! sweeper   deletes in the background                            background  usage stamps, time mark, compaction
+//! ```
 
 pub mod admin_files;
+pub mod authn;
+pub mod authz;
+mod background;
+pub mod backup;
 pub mod bootstrap;
-pub mod identity;
 pub mod clock;
 pub mod config;
 mod connection;
+mod door;
 pub mod files;
 pub mod health;
+pub mod identity;
+pub mod launch;
 pub mod listener;
+pub mod login;
 pub mod metrics;
+pub mod observer;
 pub mod pki;
 mod process_metrics;
+pub mod resources;
+mod seeds;
+pub mod serve;
+pub mod setup;
 pub mod shutdown;
+pub mod state;
+mod sweeper;
+pub mod throttle;
 pub mod tls;
+pub mod v3;
 pub mod version;
+mod world;

@@ -2,18 +2,24 @@
 //!
 //! No label ever holds a user, a token or an object's name, nor anything else that a client can choose freely.
 
+mod labels;
+mod text;
+
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::text as openmetrics;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::labels::{
+    CheckLabels, CountLabels, KindLabel, ResourceLabel, ResourceLabels, ResultLabel, SliLabels, StorageLabel,
+    TaskLabel, TerminationLabels, TimeLabels, TokenLabels,
+};
 use crate::process_metrics::ProcessCollector;
 use crate::version::{PRODUCT, version_info};
 
@@ -21,8 +27,6 @@ use crate::version::{PRODUCT, version_info};
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The content type of [`Metrics::render`]'s text in OpenMetrics' format.
 pub const OPENMETRICS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-const COMPONENT: &str = "apiserver";
 
 /// What a request was about, in the words of Kubernetes' metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -285,11 +289,11 @@ impl Metrics {
         }
         let mut open = String::with_capacity(16 * 1024);
         // Writing to a String cannot fail.
-        let _ = text::encode(&mut open, &self.registry);
+        let _ = openmetrics::encode(&mut open, &self.registry);
         if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
             (OPENMETRICS_TEXT, open)
         } else {
-            (PROMETHEUS_TEXT, prometheus_text(&open))
+            (PROMETHEUS_TEXT, text::prometheus_text(&open))
         }
     }
 
@@ -422,192 +426,8 @@ const CERTIFICATE_SECONDS: [f64; 15] = [
     62_208_000.0,
 ];
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CountLabels {
-    verb: &'static str,
-    dry_run: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-    code: u32,
-}
-
-impl CountLabels {
-    fn new(l: &RequestLabels, code: u16) -> Self {
-        Self {
-            verb: l.verb,
-            dry_run: l.dry_run,
-            group: l.group,
-            version: l.version,
-            resource: l.resource,
-            subresource: l.subresource,
-            scope: l.scope,
-            component: COMPONENT,
-            code: code.into(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TimeLabels {
-    verb: &'static str,
-    dry_run: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-}
-
-impl TimeLabels {
-    fn new(l: &RequestLabels) -> Self {
-        Self {
-            verb: l.verb,
-            dry_run: l.dry_run,
-            group: l.group,
-            version: l.version,
-            resource: l.resource,
-            subresource: l.subresource,
-            scope: l.scope,
-            component: COMPONENT,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SliLabels {
-    verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-}
-
-impl SliLabels {
-    fn new(l: &RequestLabels) -> Self {
-        Self {
-            verb: l.verb,
-            group: l.group,
-            version: l.version,
-            resource: l.resource,
-            subresource: l.subresource,
-            scope: l.scope,
-            component: COMPONENT,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TerminationLabels {
-    verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-    code: u32,
-}
-
-impl TerminationLabels {
-    fn new(l: &RequestLabels, code: u16) -> Self {
-        Self {
-            verb: l.verb,
-            group: l.group,
-            version: l.version,
-            resource: l.resource,
-            subresource: l.subresource,
-            scope: l.scope,
-            component: COMPONENT,
-            code: code.into(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    request_kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CheckLabels {
-    door: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResourceLabels {
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResourceLabel {
-    group: &'static str,
-    resource: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StorageLabel {
-    storage_cluster_id: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabels {
-    face: &'static str,
-    state: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TaskLabel {
-    task: &'static str,
-}
-
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// The counter whose name in Kubernetes lacks the usual ending.
-const WITHOUT_TOTAL: &str = "authentication_attempts";
-
-/// OpenMetrics' text as Prometheus' older format, which is what most scrapers and people at a terminal expect: there a counter's `HELP` and `TYPE` carry
-/// its whole name, and there is no end mark.
-fn prometheus_text(open: &str) -> String {
-    let mut out = String::with_capacity(open.len());
-    let mut help: Option<(&str, &str)> = None;
-    for line in open.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ');
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let Some((name, kind)) = rest.split_once(' ') else { continue };
-            let ending = if kind == "counter" && name != WITHOUT_TOTAL { "_total" } else { "" };
-            if let Some((_, text)) = help.take() {
-                out.extend(["# HELP ", name, ending, " ", text, "\n"]);
-            }
-            out.extend(["# TYPE ", name, ending, " ", kind, "\n"]);
-        } else if line.starts_with('#') {
-            // `# UNIT` and `# EOF` do not exist there.
-        } else if let Some(rest) =
-            line.strip_prefix(WITHOUT_TOTAL).and_then(|rest| rest.strip_prefix("_total"))
-        {
-            out.extend([WITHOUT_TOTAL, rest, "\n"]);
-        } else {
-            out.extend([line, "\n"]);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

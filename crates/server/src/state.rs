@@ -5,11 +5,13 @@ use std::sync::Arc;
 use eartag_apiserver::http::ApiServer;
 use eartag_apiserver::kind::{Kind, World};
 use eartag_apiserver::ops::Api;
+use eartag_apiserver::registry::Registry;
 use eartag_apiserver::user::Authorizer;
 use eartag_storage::Store;
 
+use crate::authn::Gate;
 use crate::clock::SystemClock;
-use crate::config::ServeOptions;
+use crate::config::{Cidr, ServerUrl};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::observer::Tables;
@@ -21,12 +23,16 @@ pub struct State {
     pub store: Store,
     /// What follows the store: verifier, rules, settings, features, usage.
     pub tables: Arc<Tables>,
+    /// What authentication keeps in memory.
+    pub gate: Arc<Gate>,
     /// Time and randomness.
     pub clock: Arc<SystemClock>,
     /// The same as the API server library wants it.
     pub world: Arc<dyn World>,
     /// Decides who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What is served.
+    pub registry: Arc<Registry>,
     /// The Kubernetes door.
     pub server: ApiServer,
     /// The verbs behind both doors.
@@ -40,7 +46,16 @@ pub struct State {
     /// Ends everything.
     pub shutdown: Shutdown,
     /// Flags.
-    pub options: ServeOptions,
+    pub options: DoorOptions,
+}
+
+/// The flags that doors need.
+#[derive(Debug, Clone, Default)]
+pub struct DoorOptions {
+    /// Whose forwarded headers count (DEC55).
+    pub trusted_proxies: Vec<Cidr>,
+    /// How clients reach the server, if the operator said so.
+    pub server_url: Option<ServerUrl>,
 }
 
 /// The kinds that more than one door needs by name.

@@ -25,7 +25,8 @@ pub type UsagePages = Vec<(u64, Vec<u8>)>;
 
 /// A durable log.
 pub trait Engine: Send + Sync + 'static {
-    /// Opens the log and replays it: [`Follower::begin`] once, then [`Follower::replay`] per version in log order.
+    /// Opens the log and replays it: [`Follower::begin`] once, then [`Follower::replay`] per version in log order,
+    /// [`Follower::end`].
     fn load(&self, follower: Arc<dyn Follower>) -> Answer<'_, Result<(), OpenError>>;
 
     /// Starts to take commits and to deliver them to the follower. Called once, after `load`.
@@ -71,6 +72,8 @@ pub trait Follower: Send + Sync + 'static {
     fn begin(&self, standing: Standing, keep_dead: bool);
     /// One version from the log, oldest first.
     fn replay(&self, version: Replayed<'_>);
+    /// The log has been replayed: the indexes can be built and the observer be told. Takes its time; a second call does nothing.
+    fn end(&self);
     /// Whether there is such a collection.
     fn knows(&self, collection: CollectionId) -> bool;
     /// The newest version of an object.

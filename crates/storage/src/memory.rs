@@ -101,6 +101,7 @@ impl Engine for Memory {
     fn load(&self, follower: Arc<dyn Follower>) -> Answer<'_, Result<(), OpenError>> {
         let start = Revision::new(1);
         follower.begin(Standing { revision: start, oldest: start }, false);
+        follower.end();
         Box::pin(std::future::ready(Ok(())))
     }
 

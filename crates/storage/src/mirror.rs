@@ -108,6 +108,10 @@ impl Follower for Mirror {
         self.write(|state| state.replay(version));
     }
 
+    fn end(&self) {
+        self.end_loading();
+    }
+
     fn knows(&self, collection: CollectionId) -> bool {
         self.read(|state| state.table(collection).is_some())
     }

@@ -86,6 +86,7 @@ impl Engine for Sqlite {
             move || {
                 let mut file = DataFile::open(&path, &options)?;
                 file.replay(&*follower)?;
+                follower.end();
                 let usage = file.usage()?;
                 *loaded.lock() = Some(Loaded { file, usage });
                 Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::engine::UsagePages;
+use crate::engine::{Follower, UsagePages};
 use crate::mirror::Mirror;
 use crate::{
     BackupError, Collection, CollectionId, Commit, CommitError, Engine, Entry, Observer, OpenError, Options,
@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let mirror = Arc::new(Mirror::new(collections, observer, options)?);
         engine.load(Arc::clone(&mirror) as _).await?;
-        mirror.loaded();
+        mirror.end();
         let usage = engine.usage_load().await.map_err(|e| OpenError::Unavailable(e.to_string()))?;
         engine.follow(Arc::clone(&mirror) as _, &options)?;
         Ok(Self(Arc::new(Inner { mirror, engine, usage: Mutex::new(usage) })))

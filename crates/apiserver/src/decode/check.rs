@@ -122,7 +122,10 @@ impl Walk<'_> {
         } else {
             // Go names no index, and no key of a map either; the key is kept here because it helps.
             let path = without_indices(&self.path);
-            let text = format!("json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}", self.kind);
+            let text = format!(
+                "json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}",
+                self.kind
+            );
             self.error(text);
         }
     }
@@ -213,7 +216,9 @@ mod tests {
         );
         assert_eq!(
             errors(json!({"spec":{"ttl":9_223_372_036_854_775_808_u64}})),
-            ["json: cannot unmarshal number 9223372036854775808 into Go struct field Token.spec.ttl of type int64"]
+            [
+                "json: cannot unmarshal number 9223372036854775808 into Go struct field Token.spec.ttl of type int64"
+            ]
         );
         assert_eq!(
             errors(json!({"spec":"x"})),
@@ -225,18 +230,24 @@ mod tests {
         );
         assert_eq!(
             errors(json!({"metadata":{"labels":["a"]}})),
-            ["json: cannot unmarshal array into Go struct field Token.metadata.labels of type map[string]string"]
+            [
+                "json: cannot unmarshal array into Go struct field Token.metadata.labels of type map[string]string"
+            ]
         );
         assert_eq!(errors(json!([])), ["json: cannot unmarshal array into Go value of type v1.Token"]);
         assert_eq!(
             errors(json!({"metadata":{"creationTimestamp":"yesterday"}})),
-            ["parsing time \"yesterday\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"yesterday\" as \"2006\""]
+            [
+                "parsing time \"yesterday\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"yesterday\" as \"2006\""
+            ]
         );
     }
 
     #[test]
     fn the_largest_int64_is_fine_and_null_is_unset() {
-        assert!(errors(json!({"spec":{"ttl":i64::MAX,"enabled":null,"items":null},"metadata":null})).is_empty());
+        assert!(
+            errors(json!({"spec":{"ttl":i64::MAX,"enabled":null,"items":null},"metadata":null})).is_empty()
+        );
         assert!(errors(json!({"spec":{"ttl":i64::MIN}})).is_empty());
     }
 

@@ -166,7 +166,7 @@ impl ApiServer {
         let (negotiated, form, include) = request.negotiate(Answer::List)?;
         let selection =
             Selection::parse(info, request.query.get("labelSelector"), request.query.get("fieldSelector"))?;
-        let objects: Vec<Tree> = objects.into_iter().filter(|object| selection.matches(object)).collect();
+        let objects: Vec<Tree> = objects.into_iter().filter(|object| selection.matches_with(object, None)).collect();
         let metadata = serde_json::json!({"resourceVersion": self.api.store.revision().to_string()});
         let tree = match negotiated.view {
             View::Object => serde_json::json!({

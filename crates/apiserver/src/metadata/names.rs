@@ -59,7 +59,9 @@ pub fn qualified_name_faults(name: &str) -> Vec<String> {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(dns_subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")));
+                faults.extend(
+                    dns_subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")),
+                );
             }
             name
         }
@@ -132,14 +134,18 @@ mod tests {
         for good in ["a", "token-abc12", "a.b.c", "0", &"a".repeat(253)] {
             assert!(name_faults(good, false).is_empty(), "{good}");
         }
-        for bad in ["", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a/b", "a%b", ".", "..", "ä", &"a".repeat(254)] {
+        for bad in
+            ["", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a/b", "a%b", ".", "..", "ä", &"a".repeat(254)]
+        {
             assert!(!name_faults(bad, false).is_empty(), "{bad}");
         }
         assert!(name_faults("token-", true).is_empty());
         assert!(!name_faults("-", true).is_empty());
         assert_eq!(
             name_faults("A", false),
-            [r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"]
+            [
+                r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+            ]
         );
     }
 
@@ -148,7 +154,18 @@ mod tests {
         for good in ["a", "A.b_c-d", "example.com/Name", &format!("{}/{}", "a".repeat(253), "b".repeat(63))] {
             assert!(qualified_name_faults(good).is_empty(), "{good}");
         }
-        for bad in ["", "/a", "a/", "a/b/c", "A.b/c", "-a", "a-", "a b", &"a".repeat(64), &format!("{}/a", "a".repeat(254))] {
+        for bad in [
+            "",
+            "/a",
+            "a/",
+            "a/b/c",
+            "A.b/c",
+            "-a",
+            "a-",
+            "a b",
+            &"a".repeat(64),
+            &format!("{}/a", "a".repeat(254)),
+        ] {
             assert!(!qualified_name_faults(bad).is_empty(), "{bad}");
         }
         assert_eq!(qualified_name_faults("/a"), ["prefix part must be non-empty"]);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eartag_storage::{Entry, Range, RangeError, Revision, Scope, Store};
 use serde::{Deserialize, Serialize};
 
-use super::Selection;
+use super::{Selection, exists};
 use crate::Tree;
 use crate::kind::{Cx, Kind, Verb};
 use crate::object::show_entry;
@@ -169,9 +169,9 @@ impl Lister {
                 self.after = Some(last.key().to_vec());
             }
             let mut listed = Vec::with_capacity(page.entries.len());
-            for entry in page.entries {
+            for entry in page.entries.into_iter().filter(|entry| exists(kind, entry)) {
                 let object = show_entry(kind, &entry, cx);
-                if self.selection.matches(&object) {
+                if self.selection.matches(kind, &object) {
                     listed.push(Listed { entry, object });
                 }
             }

@@ -63,7 +63,7 @@ impl Api {
     /// The entry of that name within the scope. Nothing of the object is looked at before (DEC12).
     fn find(&self, kind: &dyn Kind, scope: &Scope, name: &str) -> Result<Entry, Refusal> {
         let entry = self.store.get(kind.collection(), name.as_bytes()).ok_or(Refusal::NotFound)?;
-        if in_scope(kind, scope, &entry) { Ok(entry) } else { Err(Refusal::NotFound) }
+        if in_scope(kind, scope, &entry) && exists(kind, &entry) { Ok(entry) } else { Err(Refusal::NotFound) }
     }
 }
 
@@ -78,6 +78,11 @@ pub(crate) fn in_scope(kind: &dyn Kind, scope: &Scope, entry: &Entry) -> bool {
             kind.owner(body) == Some(owner.as_slice())
         }
     }
+}
+
+/// Whether the entry is more than what a sweep has not reached yet.
+pub(crate) fn exists(kind: &dyn Kind, entry: &Entry) -> bool {
+    eartag_api::frame::split(entry.value()).is_none_or(|(body, _)| kind.exists(body))
 }
 
 /// Where an asked object came from, for the texts of strict validation.

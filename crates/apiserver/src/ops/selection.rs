@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::Tree;
 use crate::info::ResourceInfo;
+use crate::kind::Kind;
 use crate::object::asked_metadata;
 use crate::refusal::Refusal;
 use crate::selector::{FieldSelector, LabelSelector};
@@ -37,17 +38,25 @@ impl Selection {
     }
 
     /// Whether the shown object is selected.
-    pub fn matches(&self, object: &Tree) -> bool {
+    pub fn matches(&self, kind: &dyn Kind, object: &Tree) -> bool {
+        self.matches_with(object, kind.hidden_label())
+    }
+
+    /// The same for an object without a kind behind it.
+    pub fn matches_with(&self, object: &Tree, hidden: Option<(&str, &str)>) -> bool {
         if self.is_empty() {
             return true;
         }
-        let labels: BTreeMap<String, String> = asked_metadata(object)
+        let mut labels: BTreeMap<String, String> = asked_metadata(object)
             .and_then(|m| m.get("labels"))
             .and_then(Value::as_object)
             .map(|map| {
                 map.iter().filter_map(|(k, v)| v.as_str().map(|v| (k.clone(), v.to_owned()))).collect()
             })
             .unwrap_or_default();
+        if let Some((key, value)) = hidden {
+            labels.insert(key.to_owned(), value.to_owned());
+        }
         self.labels.matches(&labels) && self.fields.matches(|path| Some(text_at(object, path)))
     }
 }

@@ -251,7 +251,7 @@ impl Watcher {
         let seen = |entry: &Option<eartag_storage::Entry>| {
             let entry = entry.as_ref().filter(|entry| in_scope(kind, &self.scope, entry))?;
             let object = show_entry_at(kind, entry, entry.modified(), &self.cx);
-            self.selection.matches(&object).then_some((entry.clone(), object))
+            self.selection.matches(kind, &object).then_some((entry.clone(), object))
         };
         let event = match (seen(&change.old), seen(&change.new)) {
             (None, None) => return,

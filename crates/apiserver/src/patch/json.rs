@@ -27,7 +27,9 @@ const MAX_WORK: usize = 50_000_000;
 /// [`PatchError::Inapplicable`] for a failed `test`, a path that leads nowhere, and exceeded bounds.
 pub fn json_patch(doc: &Tree, patch: &Tree) -> Result<Tree, PatchError> {
     let Tree::Array(operations) = patch else {
-        return Err(PatchError::Undecodable("error decoding patch: a JSON patch is a list of operations".to_owned()));
+        return Err(PatchError::Undecodable(
+            "error decoding patch: a JSON patch is a list of operations".to_owned(),
+        ));
     };
     if operations.len() > MAX_OPERATIONS {
         return Err(PatchError::TooManyOperations);
@@ -107,7 +109,9 @@ impl Patching {
         self.depth = exact_depth(&self.doc, &mut self.work);
         self.charge(0)?;
         if self.depth > MAX_DEPTH {
-            return Err(PatchError::Inapplicable(format!("the result would exceed max depth of {MAX_DEPTH}")));
+            return Err(PatchError::Inapplicable(format!(
+                "the result would exceed max depth of {MAX_DEPTH}"
+            )));
         }
         Ok(())
     }
@@ -216,31 +220,51 @@ mod tests {
             json!([{"op":"copy","from":"/b","path":"/c"}]),
             json!([{"op":"remove","path":""}]),
         ] {
-            assert!(matches!(json_patch(&doc, &inapplicable), Err(PatchError::Inapplicable(_))), "{inapplicable}");
+            assert!(
+                matches!(json_patch(&doc, &inapplicable), Err(PatchError::Inapplicable(_))),
+                "{inapplicable}"
+            );
         }
-        for undecodable in [json!({}), json!([1]), json!([{"op":"jump","path":"/a"}]), json!([{"op":"add","path":"/a"}]), json!([{"op":"remove","path":"a"}])]
-        {
-            assert!(matches!(json_patch(&doc, &undecodable), Err(PatchError::Undecodable(_))), "{undecodable}");
+        for undecodable in [
+            json!({}),
+            json!([1]),
+            json!([{"op":"jump","path":"/a"}]),
+            json!([{"op":"add","path":"/a"}]),
+            json!([{"op":"remove","path":"a"}]),
+        ] {
+            assert!(
+                matches!(json_patch(&doc, &undecodable), Err(PatchError::Undecodable(_))),
+                "{undecodable}"
+            );
         }
     }
 
     #[test]
     fn members_that_mean_nothing_are_named() {
-        assert_eq!(unknown_members(&json!([{"op":"remove","path":"/a"},{"op":"add","foo":1,"bar":2}])), ["[1].bar", "[1].foo"]);
+        assert_eq!(
+            unknown_members(&json!([{"op":"remove","path":"/a"},{"op":"add","foo":1,"bar":2}])),
+            ["[1].bar", "[1].foo"]
+        );
     }
 
     #[test]
     fn too_many_operations_are_refused_before_any_is_applied() {
         let one = json!({"op":"test","path":"","value":{}});
-        assert_eq!(json_patch(&json!({}), &json!(vec![one.clone(); 10_001])), Err(PatchError::TooManyOperations));
+        assert_eq!(
+            json_patch(&json!({}), &json!(vec![one.clone(); 10_001])),
+            Err(PatchError::TooManyOperations)
+        );
         assert_eq!(json_patch(&json!({}), &json!(vec![one; 10_000])), Ok(json!({})));
     }
 
     #[test]
     fn copies_cannot_multiply_without_bound() {
-        let patch: Vec<_> = (0..40).map(|i| json!({"op":"copy","from":"/a","path":format!("/a/k{i}")})).collect();
+        let patch: Vec<_> =
+            (0..40).map(|i| json!({"op":"copy","from":"/a","path":format!("/a/k{i}")})).collect();
         let refused = json_patch(&json!({"a":{"x":"0123456789"}}), &json!(patch));
-        assert!(matches!(refused, Err(PatchError::Inapplicable(text)) if text.contains("accumulated size increase of copy")));
+        assert!(
+            matches!(refused, Err(PatchError::Inapplicable(text)) if text.contains("accumulated size increase of copy"))
+        );
     }
 
     #[test]
@@ -270,7 +294,9 @@ mod tests {
     fn shifting_a_long_list_again_and_again_is_refused() {
         let list = json!({"l": vec![0; 500_000]});
         let patch = json!(vec![json!({"op":"add","path":"/l/0","value":0}); 10_000]);
-        assert!(matches!(json_patch(&list, &patch), Err(PatchError::Inapplicable(text)) if text.contains("too long")));
+        assert!(
+            matches!(json_patch(&list, &patch), Err(PatchError::Inapplicable(text)) if text.contains("too long"))
+        );
     }
 
     proptest! {

@@ -65,11 +65,17 @@ fn merge_object(schema: Option<&Schema>, mut doc: Map, patch: &Map) -> Result<Ma
         };
         let merged = match (doc.remove(name), value) {
             (_, Tree::Null) => continue,
-            (Some(Tree::Object(old)), Tree::Object(new)) if !schema.is_some_and(|s| s.extensions.replaces()) => {
+            (Some(Tree::Object(old)), Tree::Object(new))
+                if !schema.is_some_and(|s| s.extensions.replaces()) =>
+            {
                 Tree::Object(merge_object(schema, old, new)?)
             }
-            (Some(Tree::Array(old)), Tree::Array(new)) if merging(schema) => merge_list(schema, old, new, order)?,
-            (None, Tree::Array(new)) if merging(schema) && order.is_some() => merge_list(schema, Vec::new(), new, order)?,
+            (Some(Tree::Array(old)), Tree::Array(new)) if merging(schema) => {
+                merge_list(schema, old, new, order)?
+            }
+            (None, Tree::Array(new)) if merging(schema) && order.is_some() => {
+                merge_list(schema, Vec::new(), new, order)?
+            }
             (_, new) => match cleaned(new) {
                 Some(new) => new,
                 None => continue,
@@ -79,7 +85,9 @@ fn merge_object(schema: Option<&Schema>, mut doc: Map, patch: &Map) -> Result<Ma
     }
     // An order without elements reorders what is there.
     for (name, value) in patch {
-        let Some(field) = name.strip_prefix(SET_ORDER).filter(|field| !patch.contains_key(*field)) else { continue };
+        let Some(field) = name.strip_prefix(SET_ORDER).filter(|field| !patch.contains_key(*field)) else {
+            continue;
+        };
         let schema = schema.and_then(|s| s.field(field));
         let order = list(value, "$setElementOrder")?;
         if let Some(Tree::Array(old)) = doc.get_mut(field)
@@ -98,7 +106,12 @@ fn merging(schema: Option<&Schema>) -> bool {
 }
 
 /// Elements of both lists, told apart by the merge key, or by value where they are scalars.
-fn merge_list(schema: Option<&Schema>, old: Vec<Tree>, new: &[Tree], order: Option<&[Tree]>) -> Result<Tree, PatchError> {
+fn merge_list(
+    schema: Option<&Schema>,
+    old: Vec<Tree>,
+    new: &[Tree],
+    order: Option<&[Tree]>,
+) -> Result<Tree, PatchError> {
     let objects = old.iter().chain(new).any(Tree::is_object);
     let key = if objects { Some(merge_key(schema)?) } else { None };
     let identify = |item: &Tree| identity(item, key);
@@ -116,7 +129,9 @@ fn merge_list(schema: Option<&Schema>, old: Vec<Tree>, new: &[Tree], order: Opti
                     wanted.push((identify(item)?, item));
                 }
             }
-            Some(Directive::Merge) => return Err(undecodable("merging lists cannot yet be specified in the patch")),
+            Some(Directive::Merge) => {
+                return Err(undecodable("merging lists cannot yet be specified in the patch"));
+            }
             None => wanted.push((identify(item)?, item)),
         }
     }
@@ -163,12 +178,17 @@ fn merge_list(schema: Option<&Schema>, old: Vec<Tree>, new: &[Tree], order: Opti
 
 /// What the patch names comes in the patch's order, the rest in the object's; where the two meet, the object's order decides if it knows both,
 /// else the patch's element goes first.
-fn interleave(items: Vec<(String, Tree)>, patch_order: &[String], server_order: &BTreeMap<String, usize>) -> Vec<Tree> {
+fn interleave(
+    items: Vec<(String, Tree)>,
+    patch_order: &[String],
+    server_order: &BTreeMap<String, usize>,
+) -> Vec<Tree> {
     let mut rank = BTreeMap::new();
     for (i, id) in patch_order.iter().enumerate() {
         rank.entry(id.as_str()).or_insert(i);
     }
-    let (mut named, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(|(id, _)| rank.contains_key(id.as_str()));
+    let (mut named, rest): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|(id, _)| rank.contains_key(id.as_str()));
     named.sort_by_key(|(id, _)| rank.get(id.as_str()).copied());
     let mut merged = Vec::with_capacity(named.len() + rest.len());
     let (mut named, mut rest) = (named.into_iter().peekable(), rest.into_iter().peekable());
@@ -197,11 +217,15 @@ fn in_order(wanted: &[(String, &Tree)], order: &[String]) -> Result<(), PatchErr
 fn merge_key(schema: Option<&Schema>) -> Result<&str, PatchError> {
     let extensions = schema.map(|s| &s.extensions);
     extensions
-        .and_then(|e| e.patch_merge_key.as_deref().or(match e.list_map_keys.as_slice() {
-            [only] => Some(only.as_str()),
-            _ => None,
-        }))
-        .ok_or_else(|| PatchError::Inapplicable("the elements of a merging list have no merge key".to_owned()))
+        .and_then(|e| {
+            e.patch_merge_key.as_deref().or(match e.list_map_keys.as_slice() {
+                [only] => Some(only.as_str()),
+                _ => None,
+            })
+        })
+        .ok_or_else(|| {
+            PatchError::Inapplicable("the elements of a merging list have no merge key".to_owned())
+        })
 }
 
 fn identity(item: &Tree, key: Option<&str>) -> Result<String, PatchError> {
@@ -210,13 +234,16 @@ fn identity(item: &Tree, key: Option<&str>) -> Result<String, PatchError> {
             .get(key)
             .map(Tree::to_string)
             .ok_or_else(|| undecodable(&format!("map does not contain declared merge key: {key}"))),
-        (Tree::Object(_), None) | (_, Some(_)) => Err(undecodable("a list of objects and other values cannot be merged")),
+        (Tree::Object(_), None) | (_, Some(_)) => {
+            Err(undecodable("a list of objects and other values cannot be merged"))
+        }
         (scalar, None) => Ok(scalar.to_string()),
     }
 }
 
 fn delete_from(doc: &mut Map, field: &str, values: &Tree) -> Result<(), PatchError> {
-    let gone: BTreeSet<String> = list(values, "$deleteFromPrimitiveList")?.iter().map(Tree::to_string).collect();
+    let gone: BTreeSet<String> =
+        list(values, "$deleteFromPrimitiveList")?.iter().map(Tree::to_string).collect();
     if let Some(Tree::Array(items)) = doc.get_mut(field) {
         items.retain(|item| !gone.contains(&item.to_string()));
     }
@@ -228,7 +255,9 @@ fn retain_keys(doc: &mut Map, retained: &Tree, patch: &Map) -> Result<(), PatchE
     for key in list(retained, RETAIN_KEYS)? {
         keys.insert(key.as_str().ok_or_else(|| undecodable("$retainKeys is a list of names"))?);
     }
-    let outside = patch.iter().find(|(name, value)| !is_directive(name) && !value.is_null() && !keys.contains(name.as_str()));
+    let outside = patch
+        .iter()
+        .find(|(name, value)| !is_directive(name) && !value.is_null() && !keys.contains(name.as_str()));
     if outside.is_some() {
         return Err(undecodable("$retainKeys list must contain all fields of the patch"));
     }
@@ -249,7 +278,9 @@ fn directive(patch: &Map) -> Result<Option<Directive>, PatchError> {
         Some(Some("replace")) => Directive::Replace,
         Some(Some("delete")) => Directive::Delete,
         Some(Some("merge")) => Directive::Merge,
-        Some(_) => return Err(undecodable("unknown patch type found: $patch must be replace, delete or merge")),
+        Some(_) => {
+            return Err(undecodable("unknown patch type found: $patch must be replace, delete or merge"));
+        }
     }))
 }
 
@@ -263,7 +294,8 @@ fn cleaned(value: &Tree) -> Option<Tree> {
         Tree::Object(fields) if fields.get(PATCH).and_then(Tree::as_str) == Some("delete") => None,
         Tree::Object(fields) => Some(Tree::Object(without_directives(fields))),
         Tree::Array(items) => {
-            let only_directive = |item: &&Tree| item.as_object().is_none_or(|f| f.len() != 1 || !f.contains_key(PATCH));
+            let only_directive =
+                |item: &&Tree| item.as_object().is_none_or(|f| f.len() != 1 || !f.contains_key(PATCH));
             Some(Tree::Array(items.iter().filter(only_directive).filter_map(cleaned).collect()))
         }
         scalar => Some(scalar.clone()),
@@ -303,9 +335,13 @@ mod tests {
 
     #[test]
     fn the_garbage_collector_can_remove_an_owner() {
-        let doc = json!({"metadata":{"uid":"x","ownerReferences":[{"uid":"a","name":"a"},{"uid":"b","name":"b"}]}});
+        let doc =
+            json!({"metadata":{"uid":"x","ownerReferences":[{"uid":"a","name":"a"},{"uid":"b","name":"b"}]}});
         let patch = json!({"metadata":{"ownerReferences":[{"$patch":"delete","uid":"a"}],"uid":"x"}});
-        assert_eq!(merged(doc, patch.clone()), json!({"metadata":{"uid":"x","ownerReferences":[{"uid":"b","name":"b"}]}}));
+        assert_eq!(
+            merged(doc, patch.clone()),
+            json!({"metadata":{"uid":"x","ownerReferences":[{"uid":"b","name":"b"}]}})
+        );
         assert_eq!(merged(json!({}), patch), json!({"metadata":{"uid":"x","ownerReferences":[]}}));
     }
 
@@ -349,7 +385,10 @@ mod tests {
             merged(doc(), json!({"spec":{"nested":{"$patch":"replace","b":2,"a":null}}}))["spec"]["nested"],
             json!({"b":2})
         );
-        assert_eq!(merged(doc(), json!({"spec":{"nested":{"$patch":"delete"}}}))["spec"]["nested"], json!({}));
+        assert_eq!(
+            merged(doc(), json!({"spec":{"nested":{"$patch":"delete"}}}))["spec"]["nested"],
+            json!({})
+        );
         assert_eq!(
             merged(doc(), json!({"spec":{"nested":{"$patch":"merge","b":2}}}))["spec"]["nested"],
             json!({"a":"x","b":2})
@@ -401,7 +440,33 @@ mod tests {
     fn no_directive_ends_up_in_the_object() {
         let patch = json!({"spec":{"items":[{"$patch":"delete","name":"x"},{"name":"y","more":{"$patch":"merge","a":null}}],
             "$setElementOrder/words":["a"],"nested":{"$patch":"replace","a":"b","$retainKeys":["a"]}}});
-        assert_eq!(merged(json!({}), patch), json!({"spec":{"items":[{"name":"y","more":{}}],"nested":{"a":"b"}}}));
+        assert_eq!(
+            merged(json!({}), patch),
+            json!({"spec":{"items":[{"name":"y","more":{}}],"nested":{"a":"b"}}})
+        );
+    }
+
+    #[test]
+    fn the_deepest_trees_pass_through_everything_on_a_small_stack() {
+        let work = || {
+            let mut deep = json!({"leaf":1});
+            for _ in 0..crate::decode::MAX_DEPTH - 3 {
+                deep = json!({"a":deep});
+            }
+            let tree = json!({"spec":{"data":deep}});
+            assert_eq!(crate::decode::depth(&tree), crate::decode::MAX_DEPTH);
+            let schema = test_schema();
+            assert_eq!(merged(tree.clone(), tree.clone()), tree);
+            assert_eq!(crate::patch::merge_patch(&tree, &tree), tree);
+            assert!(crate::decode::check(&schema, &tree, "Token").errors.is_empty());
+            let mut pruned = tree.clone();
+            crate::decode::prune(&schema, &mut pruned);
+            assert_eq!(pruned, tree);
+            let set = crate::managed::compare(&schema, None, &tree).changed;
+            assert_eq!(crate::managed::FieldSet::decode(&set.encode()), Some(set.clone()));
+            assert_eq!(crate::managed::FieldSet::from_fields_v1(&set.to_fields_v1()), Ok(set));
+        };
+        std::thread::Builder::new().stack_size(1024 * 1024).spawn(work).unwrap().join().unwrap();
     }
 
     fn spec() -> impl Strategy<Value = Tree> {

@@ -395,7 +395,10 @@ mod tests {
     fn an_object_gets_type_and_metadata() {
         let thing = thing();
         assert_eq!(thing.field("apiVersion").unwrap().go_type(), "string");
-        assert_eq!(thing.field("metadata").unwrap().extensions.model.as_deref(), Some(super::super::OBJECT_META_MODEL));
+        assert_eq!(
+            thing.field("metadata").unwrap().extensions.model.as_deref(),
+            Some(super::super::OBJECT_META_MODEL)
+        );
         let SchemaKind::Object { required, .. } = &thing.kind else { panic!() };
         assert_eq!(required, &["spec"]);
     }

@@ -28,8 +28,10 @@ pub(super) fn add_type_meta(properties: &mut BTreeMap<String, Schema>) {
         "apiVersion".to_owned(),
         string("Group and version of the schema that this object follows; the server refuses others than the one it was sent to."),
     );
-    properties
-        .insert("kind".to_owned(), string("The type of this object, in CamelCase. Follows from the URL and never changes."));
+    properties.insert(
+        "kind".to_owned(),
+        string("The type of this object, in CamelCase. Follows from the URL and never changes."),
+    );
 }
 
 pub(super) fn object_meta() -> Schema {
@@ -41,26 +43,37 @@ pub(super) fn object_meta() -> Schema {
             ("creationTimestamp", time("When the object was created. Set by the server.")),
             (
                 "deletionGracePeriodSeconds",
-                int64("Seconds that the object may live on after its deletion was asked for. Set by the server."),
+                int64(
+                    "Seconds that the object may live on after its deletion was asked for. Set by the server.",
+                ),
             ),
             (
                 "deletionTimestamp",
-                time("When deletion was asked for; the object goes once its finalizers are gone. Set by the server."),
+                time(
+                    "When deletion was asked for; the object goes once its finalizers are gone. Set by the server.",
+                ),
             ),
             ("finalizers", finalizers()),
             (
                 "generateName",
-                string("Beginning of a name that the server completes with random characters; used only when name is empty."),
+                string(
+                    "Beginning of a name that the server completes with random characters; used only when name is empty.",
+                ),
             ),
             ("generation", int64("Counts changes of the wanted state. Set by the server.")),
             ("labels", map("Short values by key, by which objects can be selected.")),
             ("managedFields", managed_fields()),
             ("name", string("Unique among objects of this kind (and namespace). Cannot change.")),
-            ("namespace", string("The namespace that the object is in; empty for cluster-wide kinds. Cannot change.")),
+            (
+                "namespace",
+                string("The namespace that the object is in; empty for cluster-wide kinds. Cannot change."),
+            ),
             ("ownerReferences", owner_references()),
             (
                 "resourceVersion",
-                string("Revision of the object's last change, opaque to clients. Given back in an update, it makes the update fail if somebody else was faster."),
+                string(
+                    "Revision of the object's last change, opaque to clients. Given back in an update, it makes the update fail if somebody else was faster.",
+                ),
             ),
             ("selfLink", string("Deprecated and not set.")),
             ("uid", string("Unique for all time, also over objects of the same name. Set by the server.")),
@@ -74,8 +87,14 @@ pub(super) fn list_meta() -> Schema {
         LIST_META_MODEL,
         "What every list carries besides its items.",
         [
-            ("continue", string("Set if there is more: send it back to get the next page. Opaque to clients.")),
-            ("remainingItemCount", int64("How many items come after this page, where that is known exactly.")),
+            (
+                "continue",
+                string("Set if there is more: send it back to get the next page. Opaque to clients."),
+            ),
+            (
+                "remainingItemCount",
+                int64("How many items come after this page, where that is known exactly."),
+            ),
             ("resourceVersion", string("The revision of the whole list; a watch may start from it.")),
             ("selfLink", string("Deprecated and not set.")),
         ],
@@ -167,7 +186,10 @@ fn managed_fields() -> Schema {
             ("fieldsV1", fields),
             ("manager", string("The field manager's name.")),
             ("operation", string("How the fields came to be owned: Apply or Update.")),
-            ("subresource", string("The subresource through which they were written; empty for the object itself.")),
+            (
+                "subresource",
+                string("The subresource through which they were written; empty for the object itself."),
+            ),
             ("time", time("When the set of fields last changed.")),
         ],
         &[],
@@ -183,7 +205,10 @@ fn owner_references() -> Schema {
         "Names an object that this one belongs to, so that it goes when its owners go.",
         [
             ("apiVersion", string("Group and version of the owner.")),
-            ("blockOwnerDeletion", boolean("Whether a foreground deletion of the owner waits for this object.")),
+            (
+                "blockOwnerDeletion",
+                boolean("Whether a foreground deletion of the owner waits for this object."),
+            ),
             ("controller", boolean("Whether the owner is the one controller that manages this object.")),
             ("kind", string("Kind of the owner.")),
             ("name", string("Name of the owner.")),
@@ -192,7 +217,8 @@ fn owner_references() -> Schema {
         &["apiVersion", "kind", "name", "uid"],
     );
     reference.extensions.map_type = Some(MapType::Atomic);
-    let mut schema = list(reference, "The objects that this one belongs to; when all of them are gone, so is this one.");
+    let mut schema =
+        list(reference, "The objects that this one belongs to; when all of them are gone, so is this one.");
     schema.extensions = Extensions {
         list_type: Some(ListType::Map),
         list_map_keys: vec!["uid".to_owned()],
@@ -203,7 +229,12 @@ fn owner_references() -> Schema {
     schema
 }
 
-fn model<const N: usize>(name: &str, description: &str, fields: [(&str, Schema); N], required: &[&str]) -> Schema {
+fn model<const N: usize>(
+    name: &str,
+    description: &str,
+    fields: [(&str, Schema); N],
+    required: &[&str],
+) -> Schema {
     Schema {
         description: description.to_owned(),
         kind: SchemaKind::Object {
@@ -252,8 +283,10 @@ fn map(description: &str) -> Schema {
 }
 
 fn time(description: &str) -> Schema {
-    let mut schema =
-        scalar(SchemaKind::String { format: Some("date-time".to_owned()), enumeration: Vec::new() }, description);
+    let mut schema = scalar(
+        SchemaKind::String { format: Some("date-time".to_owned()), enumeration: Vec::new() },
+        description,
+    );
     schema.nullable = true;
     schema.extensions.model = Some(TIME_MODEL.to_owned());
     schema.extensions.model_description = "A point in time in RFC 3339, in whole seconds and UTC.".to_owned();

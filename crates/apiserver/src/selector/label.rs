@@ -100,7 +100,8 @@ impl fmt::Display for LabelSelector {
             if i > 0 {
                 f.write_str(",")?;
             }
-            let set = |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+            let set =
+                |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
             match operator {
                 Operator::Exists => f.write_str(key)?,
                 Operator::DoesNotExist => write!(f, "!{key}")?,
@@ -138,9 +139,8 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
     while !rest.is_empty() {
         let symbol = ["==", "!="].into_iter().find(|s| rest.starts_with(s)).map(str::len);
         let symbol = symbol.or_else(|| rest.starts_with(SPECIAL).then_some(1));
-        let length = symbol.unwrap_or_else(|| {
-            rest.find(|c| is_space(c) || SPECIAL.contains(&c)).unwrap_or(rest.len())
-        });
+        let length = symbol
+            .unwrap_or_else(|| rest.find(|c| is_space(c) || SPECIAL.contains(&c)).unwrap_or(rest.len()));
         let (token, tail) = rest.split_at_checked(length).unwrap_or((rest, ""));
         found.push(if symbol.is_some() { Token::Symbol(token) } else { Token::Word(token) });
         rest = tail.trim_start_matches(is_space);
@@ -232,7 +232,10 @@ impl<'a> Parser<'a> {
     fn bound(&mut self, key: &str) -> Result<i64, String> {
         let value = self.exact(key)?;
         value.parse().map_err(|_| {
-            format!("values[0]: Invalid value: {}: for 'Gt', 'Lt' operators, the value must be an integer", quote(&value))
+            format!(
+                "values[0]: Invalid value: {}: for 'Gt', 'Lt' operators, the value must be an integer",
+                quote(&value)
+            )
         })
     }
 
@@ -250,7 +253,8 @@ impl<'a> Parser<'a> {
                     value_of(key, values.len(), value)?
                 }
                 Token::Symbol("," | ")") => String::new(),
-                other => return Err(expected(other, "',', ')' or identifier")),
+                other if values.is_empty() => return Err(expected(other, "',', ')' or identifier")),
+                other => return Err(expected(other, "',', or identifier")),
             };
             values.insert(value);
             match self.next() {
@@ -314,8 +318,20 @@ mod tests {
         ] {
             assert!(matches(met, app), "{met}");
         }
-        for unmet in ["!app", "other", "app=db", "app!=web", "app in (db)", "app in ()", "app notin (web)", "n>5", "n<5", "app>4", "other<4", "app="]
-        {
+        for unmet in [
+            "!app",
+            "other",
+            "app=db",
+            "app!=web",
+            "app in (db)",
+            "app in ()",
+            "app notin (web)",
+            "n>5",
+            "n<5",
+            "app>4",
+            "other<4",
+            "app=",
+        ] {
             assert!(!matches(unmet, app), "{unmet}");
         }
     }
@@ -330,18 +346,34 @@ mod tests {
             ("a in b", "found 'b' expected: '('"),
             ("a in (b", "found '', expected: ',' or ')'"),
             ("a in (", "found '', expected: ',', ')' or identifier"),
+            ("a in (b,", "found '', expected: ',', or identifier"),
+            ("a in (b c)", "found 'c', expected: ',' or ')'"),
+            ("a,,b", "found ',', expected: identifier after ','"),
+            ("!a in (b)", "found 'in', expected: ',' or 'end of string'"),
+            ("a=!b", "found '!', expected: identifier"),
             ("!", "found '', expected: identifier"),
             ("!a=b", "found '=', expected: ',' or 'end of string'"),
-            ("a>x", "values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer"),
+            (
+                "a>x",
+                "values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
+            ),
             ("a==(", "found '(', expected: identifier"),
         ] {
-            assert_eq!(LabelSelector::parse(selector), Err(format!("unable to parse requirement: {text}")), "{selector}");
+            assert_eq!(
+                LabelSelector::parse(selector),
+                Err(format!("unable to parse requirement: {text}")),
+                "{selector}"
+            );
         }
         assert_eq!(
             LabelSelector::parse("a/b/c").unwrap_err().split("(e.g.").next().unwrap(),
             "unable to parse requirement: key: Invalid value: \"a/b/c\": a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
         );
-        assert!(LabelSelector::parse("a=-b").unwrap_err().contains("values[0][a]: Invalid value: \"-b\": a valid label must be an empty string or"));
+        assert!(
+            LabelSelector::parse("a=-b")
+                .unwrap_err()
+                .contains("values[0][a]: Invalid value: \"-b\": a valid label must be an empty string or")
+        );
     }
 
     fn requirement() -> impl Strategy<Value = Requirement> {

@@ -19,7 +19,17 @@ pub(super) const SELF_READERS: [&str; 2] = ["user", "user-base"];
 
 /// What everybody may do, with or without credentials (DEC56).
 pub(super) static PUBLIC: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let health = ["/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version", "/version/", "/ping"];
+    let health = [
+        "/healthz",
+        "/healthz/*",
+        "/livez",
+        "/livez/*",
+        "/readyz",
+        "/readyz/*",
+        "/version",
+        "/version/",
+        "/ping",
+    ];
     vec![Rule::paths(&["get", "head"], &health)]
 });
 
@@ -63,7 +73,13 @@ pub fn builtin_global_roles() -> Vec<(&'static str, GlobalRoleRecord)> {
     user.push(Rule::resources(&["list", "watch"], &[MANAGEMENT], &["clusters"]));
     vec![
         role("admin", "Admin", "May do everything.", false, everything()),
-        role("user", "User", "May manage tokens and kubeconfigs of their own, and list the clusters they may use.", true, user),
+        role(
+            "user",
+            "User",
+            "May manage tokens and kubeconfigs of their own, and list the clusters they may use.",
+            true,
+            user,
+        ),
         role("user-base", "User-Base", "May manage tokens and kubeconfigs of their own.", false, base()),
     ]
 }

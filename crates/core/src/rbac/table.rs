@@ -144,7 +144,8 @@ impl Rbac {
     #[must_use]
     pub fn global_roles_of(&self, user: &str, groups: &[String]) -> Vec<String> {
         let state = self.state.read();
-        let mut names: Vec<String> = state.grants(user, groups).filter_map(Grant::global).map(str::to_owned).collect();
+        let mut names: Vec<String> =
+            state.grants(user, groups).filter_map(Grant::global).map(str::to_owned).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -172,7 +173,9 @@ pub(super) fn covers(have: &[Rule], wanted: &[Rule]) -> Result<(), Vec<Rule>> {
             None => missing.push(rule.clone()),
             Some(parts) => {
                 budget = budget.saturating_sub(parts.len());
-                missing.extend(parts.into_iter().filter(|part| !have.iter().any(|h| h.covers(part))).take(MOST_MISSING));
+                missing.extend(
+                    parts.into_iter().filter(|part| !have.iter().any(|h| h.covers(part))).take(MOST_MISSING),
+                );
             }
         }
         if missing.len() >= MOST_MISSING {
@@ -265,21 +268,33 @@ impl State {
                 None => drop(self.global_roles.remove(key)),
             },
             collections::CLUSTER_ROLES => {
-                let role = new.and_then(|(body, entry)| ClusterRoleRecord::decode(body).map(|role| (role, entry)));
-                self.set_cluster_role(key, role.map(|(role, entry)| ClusterRole {
-                    rules: role.rules.clone(),
-                    own: role.rules,
-                    aggregation: role.aggregation,
-                    labels: frame::meta(entry.value()).map(|meta| meta.labels).unwrap_or_default(),
-                }));
+                let role =
+                    new.and_then(|(body, entry)| ClusterRoleRecord::decode(body).map(|role| (role, entry)));
+                self.set_cluster_role(
+                    key,
+                    role.map(|(role, entry)| ClusterRole {
+                        rules: role.rules.clone(),
+                        own: role.rules,
+                        aggregation: role.aggregation,
+                        labels: frame::meta(entry.value()).map(|meta| meta.labels).unwrap_or_default(),
+                    }),
+                );
             }
             collections::GLOBAL_ROLE_BINDINGS => {
-                old_body.and_then(GlobalRoleBindingRecord::decode).into_iter().flat_map(of_global).for_each(|g| self.unbind(g));
+                old_body
+                    .and_then(GlobalRoleBindingRecord::decode)
+                    .into_iter()
+                    .flat_map(of_global)
+                    .for_each(|g| self.unbind(g));
                 let added = new.and_then(|(body, _)| GlobalRoleBindingRecord::decode(body));
                 added.into_iter().flat_map(of_global).for_each(|grant| self.bind(grant));
             }
             _ => {
-                old_body.and_then(ClusterRoleBindingRecord::decode).into_iter().flat_map(of_cluster).for_each(|g| self.unbind(g));
+                old_body
+                    .and_then(ClusterRoleBindingRecord::decode)
+                    .into_iter()
+                    .flat_map(of_cluster)
+                    .for_each(|g| self.unbind(g));
                 let added = new.and_then(|(body, _)| ClusterRoleBindingRecord::decode(body));
                 added.into_iter().flat_map(of_cluster).for_each(|grant| self.bind(grant));
             }
@@ -301,7 +316,9 @@ impl State {
                 let mut parts: Vec<_> = self
                     .cluster_roles
                     .iter()
-                    .filter(|(_, part)| part.aggregation.is_none() && aggregate::selects(selectors, &part.labels))
+                    .filter(|(_, part)| {
+                        part.aggregation.is_none() && aggregate::selects(selectors, &part.labels)
+                    })
                     .collect();
                 parts.sort_by(|a, b| a.0.cmp(b.0));
                 (Arc::clone(name), parts.into_iter().flat_map(|(_, part)| part.own.iter().cloned()).collect())
@@ -340,7 +357,8 @@ impl State {
 fn of_global(binding: GlobalRoleBindingRecord) -> Vec<(Whom, Grant)> {
     let grant = Grant::Global(binding.role.into());
     let user = (!binding.user.is_empty()).then(|| (Whom::User(binding.user), grant.clone()));
-    let group = (!binding.group_principal.is_empty()).then_some((Whom::Group(binding.group_principal), grant));
+    let group =
+        (!binding.group_principal.is_empty()).then_some((Whom::Group(binding.group_principal), grant));
     user.into_iter().chain(group).collect()
 }
 
@@ -352,7 +370,9 @@ fn of_cluster(binding: ClusterRoleBindingRecord) -> Vec<(Whom, Grant)> {
     let whom = binding.subjects.into_iter().filter_map(|subject| match subject.kind.as_str() {
         "User" => Some(Whom::User(subject.name)),
         "Group" => Some(Whom::Group(subject.name)),
-        "ServiceAccount" => Some(Whom::User(format!("system:serviceaccount:{}:{}", subject.namespace, subject.name))),
+        "ServiceAccount" => {
+            Some(Whom::User(format!("system:serviceaccount:{}:{}", subject.namespace, subject.name)))
+        }
         _ => None,
     });
     whom.map(|whom| (whom, grant.clone())).collect()

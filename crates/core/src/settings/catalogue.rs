@@ -79,7 +79,12 @@ pub fn env_name(setting: &str) -> String {
     format!("CATTLE_{}", setting.to_ascii_uppercase().replace('-', "_"))
 }
 
-const fn setting(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> SettingInfo {
+const fn setting(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    description: &'static str,
+) -> SettingInfo {
     SettingInfo { name, default, description, kind, public: false, read_only: false, deprecated: None }
 }
 
@@ -144,7 +149,12 @@ const ALL: &[SettingInfo] = &[
         "Time without a login after which a user is disabled, such as 720h. Empty or 0 means never.",
     ),
     public(setting("first-login", "true", Kind::Bool, "Whether the first administrator has yet to log in.")),
-    setting("k8s-version", "v1.33.0", Kind::Text, "The Kubernetes version that this server is compatible with."),
+    setting(
+        "k8s-version",
+        "v1.33.0",
+        Kind::Text,
+        "The Kubernetes version that this server is compatible with.",
+    ),
     setting(
         "kubeconfig-default-token-ttl-minutes",
         "0",
@@ -158,7 +168,9 @@ const ALL: &[SettingInfo] = &[
         "Whether a downloaded kubeconfig holds a token. If not, it calls the CLI to get one.",
     ),
     SettingInfo {
-        deprecated: Some("kubeconfig-token-ttl-minutes is deprecated; use kubeconfig-default-token-ttl-minutes"),
+        deprecated: Some(
+            "kubeconfig-token-ttl-minutes is deprecated; use kubeconfig-default-token-ttl-minutes",
+        ),
         ..setting(
             "kubeconfig-token-ttl-minutes",
             "960",
@@ -167,8 +179,18 @@ const ALL: &[SettingInfo] = &[
         )
     },
     setting("password-min-length", "12", Kind::Length, "Least number of characters of a password."),
-    read_only(setting("server-version", "v2.15.0", Kind::Text, "The version of the reference that this server is compatible with.")),
-    setting("server-url", "", Kind::Url, "The address under which clients reach this server, such as https://tokens.example.org."),
+    setting(
+        "server-url",
+        "",
+        Kind::Url,
+        "The address under which clients reach this server, such as https://tokens.example.org.",
+    ),
+    read_only(setting(
+        "server-version",
+        "v2.15.0",
+        Kind::Text,
+        "The version of the reference that this server is compatible with.",
+    )),
     public(setting("ui-banners", "{}", Kind::Text, "Banners of the user interface, as JSON.")),
     public(setting("ui-brand", "", Kind::Text, "Brand of the user interface.")),
     public(setting("ui-default-landing", "vue", Kind::Text, "Which user interface opens first.")),
@@ -181,7 +203,12 @@ const ALL: &[SettingInfo] = &[
         "The last login, as RFC 3339, that user retention assumes for users who never logged in.",
     ),
     setting("user-retention-cron", "", Kind::Cron, "When user retention runs. Empty means never."),
-    setting("user-retention-dry-run", "false", Kind::Bool, "Whether user retention only logs what it would do."),
+    setting(
+        "user-retention-dry-run",
+        "false",
+        Kind::Bool,
+        "Whether user retention only logs what it would do.",
+    ),
 ];
 
 #[cfg(test)]
@@ -227,7 +254,10 @@ mod tests {
     #[test]
     fn only_the_listed_settings_are_public() {
         let public: Vec<_> = ALL.iter().filter(|info| info.public).map(|info| info.name).collect();
-        assert_eq!(public, ["cacerts", "first-login", "ui-banners", "ui-brand", "ui-default-landing", "ui-issues", "ui-pl"]);
+        assert_eq!(
+            public,
+            ["cacerts", "first-login", "ui-banners", "ui-brand", "ui-default-landing", "ui-issues", "ui-pl"]
+        );
     }
 
     #[test]

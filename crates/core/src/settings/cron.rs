@@ -130,11 +130,15 @@ fn range(text: &str, field: &Field) -> Result<u64, String> {
         _ => return Err(format!("too many slashes: {text}")),
     };
     match () {
-        () if start < field.least => Err(format!("beginning of range ({start}) below minimum ({}): {text}", field.least)),
+        () if start < field.least => {
+            Err(format!("beginning of range ({start}) below minimum ({}): {text}", field.least))
+        }
         () if end > field.most => Err(format!("end of range ({end}) above maximum ({}): {text}", field.most)),
         () if start > end => Err(format!("beginning of range ({start}) beyond end of range ({end}): {text}")),
         () if step == 0 => Err(format!("step of range should be a positive number: {text}")),
-        () => Ok((start..=end).step_by(usize::try_from(step).unwrap_or(usize::MAX)).fold(0, |bits, n| bits | 1 << n)),
+        () => Ok((start..=end)
+            .step_by(usize::try_from(step).unwrap_or(usize::MAX))
+            .fold(0, |bits, n| bits | 1 << n)),
     }
 }
 
@@ -146,7 +150,10 @@ fn number(text: &str, field: &Field) -> Result<u32, String> {
         if let Ok(number) = text.parse() {
             return Ok(number);
         }
-        return Err(format!("failed to parse int from {text}: strconv.Atoi: parsing {}: value out of range", quote(text)));
+        return Err(format!(
+            "failed to parse int from {text}: strconv.Atoi: parsing {}: value out of range",
+            quote(text)
+        ));
     }
     Err(format!("failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax", quote(text)))
 }

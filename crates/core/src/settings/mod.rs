@@ -49,5 +49,8 @@ pub const FIRST_LOGIN: &str = "first-login";
 /// The idle timeout in ms; the default where the value is empty or cannot be read.
 pub(crate) fn idle_ms(value: &str) -> u64 {
     let minutes = |text: &str| text.parse::<u64>().ok().filter(|n| *n > 0);
-    minutes(value).or_else(|| find(IDLE).and_then(|info| minutes(info.default))).unwrap_or(960).saturating_mul(60_000)
+    minutes(value)
+        .or_else(|| find(IDLE).and_then(|info| minutes(info.default)))
+        .unwrap_or(960)
+        .saturating_mul(60_000)
 }

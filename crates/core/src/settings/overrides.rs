@@ -24,8 +24,10 @@ impl Overrides {
     /// # Errors
     /// The first variable, by name of its setting, with a value that the setting may not hold.
     pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadEnvironment> {
-        let variables: BTreeMap<String, String> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let of_setting = |name: &'static str| variables.get(&env_name(name)).map(|value| (name, value.clone()));
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let of_setting =
+            |name: &'static str| variables.get(&env_name(name)).map(|value| (name, value.clone()));
         let overrides = Self(all().iter().filter_map(|info| of_setting(info.name)).collect());
         for (name, value) in &overrides.0 {
             overrides.check(name, value)?;
@@ -38,7 +40,8 @@ impl Overrides {
     /// # Errors
     /// As [`from_env`](Self::from_env); unknown settings too.
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), BadEnvironment> {
-        let unknown = || BadEnvironment { variable: env_name(name), message: format!("no such setting: {name}") };
+        let unknown =
+            || BadEnvironment { variable: env_name(name), message: format!("no such setting: {name}") };
         let info = find(name).ok_or_else(unknown)?;
         self.check(info.name, value)?;
         self.0.insert(info.name, value.to_owned());
@@ -79,7 +82,12 @@ mod tests {
 
     #[test]
     fn settings_come_from_the_environment() {
-        let overrides = read(&[("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "60"), ("CATTLE_BOOTSTRAP_PASSWORD", "x"), ("PATH", "/bin")]).unwrap();
+        let overrides = read(&[
+            ("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "60"),
+            ("CATTLE_BOOTSTRAP_PASSWORD", "x"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
         assert_eq!(overrides.iter().collect::<Vec<_>>(), [(MAX_TTL, "60")]);
         assert_eq!(read(&[("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "")]).unwrap(), Overrides::default());
     }
@@ -87,13 +95,24 @@ mod tests {
     #[test]
     fn a_bad_value_says_which_variable_it_is() {
         let error = read(&[("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "90d")]).unwrap_err();
-        assert!(error.starts_with("environment variable CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES: value: Invalid value: \"90d\""), "{error}");
+        assert!(
+            error.starts_with(
+                "environment variable CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES: value: Invalid value: \"90d\""
+            ),
+            "{error}"
+        );
     }
 
     #[test]
     fn values_are_checked_against_each_other() {
-        let pair = [("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "60"), ("CATTLE_KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES", "61")];
-        assert_eq!(read(&pair).unwrap_err(), "environment variable CATTLE_KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES: max ttl for tokens is [60]");
+        let pair = [
+            ("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "60"),
+            ("CATTLE_KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES", "61"),
+        ];
+        assert_eq!(
+            read(&pair).unwrap_err(),
+            "environment variable CATTLE_KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES: max ttl for tokens is [60]"
+        );
     }
 
     #[test]

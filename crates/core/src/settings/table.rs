@@ -8,9 +8,9 @@ use eartag_storage::{Change, CollectionId, Entry};
 use parking_lot::RwLock;
 
 use super::{
-    Cron, DELETE_AFTER, DISABLE_AFTER, FIRST_LOGIN, IDLE, KUBECONFIG_CLI, KUBECONFIG_DEFAULT, KUBECONFIG_GENERATE,
-    LAST_LOGIN_DEFAULT, MAX_TTL, Overrides, PASSWORD_MIN_LENGTH, RETENTION_CRON, RETENTION_DRY_RUN, SERVER_URL, SESSION, find,
-    idle_ms, validate,
+    Cron, DELETE_AFTER, DISABLE_AFTER, FIRST_LOGIN, IDLE, KUBECONFIG_CLI, KUBECONFIG_DEFAULT,
+    KUBECONFIG_GENERATE, LAST_LOGIN_DEFAULT, MAX_TTL, Overrides, PASSWORD_MIN_LENGTH, RETENTION_CRON,
+    RETENTION_DRY_RUN, SERVER_URL, SESSION, find, idle_ms, validate,
 };
 use crate::collections;
 use crate::duration::parse_go_duration;
@@ -202,9 +202,8 @@ fn parse(value: &dyn Fn(&str) -> String) -> Settings {
     };
     let minutes = |name| Minutes::parse(&good(name)).unwrap_or_default();
     let whole = |name| good(name).parse::<u64>().unwrap_or(0);
-    let duration = |name| {
-        parse_go_duration(&good(name)).ok().and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0)
-    };
+    let duration =
+        |name| parse_go_duration(&good(name)).ok().and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
     let yes = |name| good(name) == "true";
     Settings {
         max_ttl: minutes(MAX_TTL).limit(),
@@ -250,7 +249,10 @@ mod tests {
         assert_eq!(*settings, Settings::defaults());
         assert_eq!(settings.max_ttl, Some(7_776_000_000));
         assert_eq!((settings.session.millis(), settings.idle_ms), (57_600_000, 57_600_000));
-        assert_eq!((settings.kubeconfig_default.limit(), settings.kubeconfig_cli.limit()), (None, Some(57_600_000)));
+        assert_eq!(
+            (settings.kubeconfig_default.limit(), settings.kubeconfig_cli.limit()),
+            (None, Some(57_600_000))
+        );
         assert!(settings.kubeconfig_generate_token && settings.first_login && !settings.retention_dry_run);
         assert_eq!((settings.password_min_length, settings.retention_cron), (12, None));
     }
@@ -282,7 +284,9 @@ mod tests {
     #[test]
     fn a_stored_value_that_cannot_be_read_counts_as_the_default() {
         let (table, mut feed) = (table(&[]), Feed::default());
-        for (name, value) in [(MAX_TTL, "90d"), (SESSION, "-5"), (IDLE, "0"), (PASSWORD_MIN_LENGTH, "0"), (SERVER_URL, "x y")] {
+        for (name, value) in
+            [(MAX_TTL, "90d"), (SESSION, "-5"), (IDLE, "0"), (PASSWORD_MIN_LENGTH, "0"), (SERVER_URL, "x y")]
+        {
             set(&table, &mut feed, name, value);
         }
         table.apply(&feed.put(collections::SETTINGS, KUBECONFIG_CLI, b"garbage".to_vec()));

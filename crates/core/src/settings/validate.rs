@@ -53,9 +53,16 @@ pub fn validate_write(info: &SettingInfo, from_env: bool) -> Result<(), SettingR
 ///
 /// # Errors
 /// The reference's text where it has one, else what is allowed.
-pub fn validate(info: &SettingInfo, value: &str, other: &dyn Fn(&str) -> String) -> Result<(), SettingRefusal> {
+pub fn validate(
+    info: &SettingInfo,
+    value: &str,
+    other: &dyn Fn(&str) -> String,
+) -> Result<(), SettingRefusal> {
     if value.len() > LONGEST {
-        return Err(invalid(&format!("{}…", value.chars().take(40).collect::<String>()), "must be at most 262144 bytes"));
+        return Err(invalid(
+            &format!("{}…", value.chars().take(40).collect::<String>()),
+            "must be at most 262144 bytes",
+        ));
     }
     if value.is_empty() && info.kind != Kind::Seconds {
         return Ok(());
@@ -77,7 +84,9 @@ pub fn validate(info: &SettingInfo, value: &str, other: &dyn Fn(&str) -> String)
             Some(_) => Ok(()),
             None => {
                 let quoted = quote(value);
-                let text = format!("parsing time {quoted} as \"2006-01-02T15:04:05Z07:00\": cannot parse {quoted} as \"2006\"");
+                let text = format!(
+                    "parsing time {quoted} as \"2006-01-02T15:04:05Z07:00\": cannot parse {quoted} as \"2006\""
+                );
                 Err(invalid(value, &text))
             }
         },
@@ -92,7 +101,9 @@ pub(super) fn integer(value: &str) -> Result<i64, SettingRefusal> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(invalid(value, &format!("strconv.ParseInt: parsing {}: invalid syntax", quote(value))));
     }
-    value.parse().map_err(|_| invalid(value, &format!("strconv.ParseInt: parsing {}: value out of range", quote(value))))
+    value.parse().map_err(|_| {
+        invalid(value, &format!("strconv.ParseInt: parsing {}: value out of range", quote(value)))
+    })
 }
 
 fn minutes(value: &str) -> Result<Minutes, SettingRefusal> {
@@ -169,7 +180,9 @@ fn duration(value: &str, least_ms: i64, session: &str) -> Result<(), SettingRefu
         return Err(forbidden(&format!("must be at least {}h0m0s", least_ms / 3_600_000)));
     }
     match integer(session) {
-        Ok(session) if asked < session.saturating_mul(60_000) => Err(forbidden(&format!("can't be less than {SESSION}"))),
+        Ok(session) if asked < session.saturating_mul(60_000) => {
+            Err(forbidden(&format!("can't be less than {SESSION}")))
+        }
         _ => Ok(()),
     }
 }
@@ -183,11 +196,18 @@ fn url(value: &str) -> Result<(), SettingRefusal> {
             && !rest.contains(['?', '#', '@', '\\', '"', '<', '>'])
             && rest.chars().all(|c| !c.is_whitespace() && !c.is_control())
     });
-    if good { Ok(()) } else { Err(invalid(value, "must be the URL of a server, such as https://tokens.example.org")) }
+    if good {
+        Ok(())
+    } else {
+        Err(invalid(value, "must be the URL of a server, such as https://tokens.example.org"))
+    }
 }
 
 fn invalid(value: &str, text: &str) -> SettingRefusal {
-    SettingRefusal { cause: Cause::Invalid, message: format!("value: Invalid value: {}: {text}", quote(value)) }
+    SettingRefusal {
+        cause: Cause::Invalid,
+        message: format!("value: Invalid value: {}: {text}", quote(value)),
+    }
 }
 
 fn forbidden(text: &str) -> SettingRefusal {
@@ -217,17 +237,29 @@ mod tests {
 
     #[test]
     fn the_references_texts_are_kept() {
-        assert_eq!(text(SESSION, "abc"), r#"value: Invalid value: "abc": strconv.ParseInt: parsing "abc": invalid syntax"#);
+        assert_eq!(
+            text(SESSION, "abc"),
+            r#"value: Invalid value: "abc": strconv.ParseInt: parsing "abc": invalid syntax"#
+        );
         assert_eq!(text(SESSION, "-1"), r#"value: Invalid value: "-1": negative value"#);
         assert_eq!(
             text(SESSION, "99999999999999999999"),
             r#"value: Invalid value: "99999999999999999999": strconv.ParseInt: parsing "99999999999999999999": value out of range"#
         );
         assert_eq!(text(IDLE, "0"), r#"value: Invalid value: "0": negative value or less than 1 minute"#);
-        assert_eq!(text(IDLE, "961"), "value: Forbidden: can't be greater than auth-user-session-ttl-minutes");
-        assert_eq!(text(DISABLE_AFTER, "7d"), r#"value: Invalid value: "7d": time: unknown unit "d" in duration "7d""#);
+        assert_eq!(
+            text(IDLE, "961"),
+            "value: Forbidden: can't be greater than auth-user-session-ttl-minutes"
+        );
+        assert_eq!(
+            text(DISABLE_AFTER, "7d"),
+            r#"value: Invalid value: "7d": time: unknown unit "d" in duration "7d""#
+        );
         assert_eq!(text(DISABLE_AFTER, "-1h"), r#"value: Invalid value: "-1h": negative value"#);
-        assert_eq!(text(DISABLE_AFTER, "1h"), "value: Forbidden: can't be less than auth-user-session-ttl-minutes");
+        assert_eq!(
+            text(DISABLE_AFTER, "1h"),
+            "value: Forbidden: can't be less than auth-user-session-ttl-minutes"
+        );
         assert_eq!(text(DELETE_AFTER, "335h"), "value: Forbidden: must be at least 336h0m0s");
         assert_eq!(
             text("auth-user-info-max-age-seconds", ""),
@@ -238,13 +270,19 @@ mod tests {
             r#"value: Invalid value: "x": parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#
         );
         assert_eq!(text("kubeconfig-token-ttl-minutes", "129601"), "max ttl for tokens is [129600]");
-        assert_eq!(text("kubeconfig-default-token-ttl-minutes", "129600.5"), "max ttl for tokens is [129600]");
+        assert_eq!(
+            text("kubeconfig-default-token-ttl-minutes", "129600.5"),
+            "max ttl for tokens is [129600]"
+        );
     }
 
     #[test]
     fn a_session_may_not_outlast_user_retention() {
         let retention = [(DISABLE_AFTER, "1h")];
-        assert_eq!(with(SESSION, "61", &retention), Err("value: Forbidden: can't be greater than disable-inactive-user-after".into()));
+        assert_eq!(
+            with(SESSION, "61", &retention),
+            Err("value: Forbidden: can't be greater than disable-inactive-user-after".into())
+        );
         assert_eq!(with(SESSION, "60", &retention), Ok(()));
         assert_eq!(with(SESSION, "0", &retention), Ok(()));
     }
@@ -258,7 +296,10 @@ mod tests {
     fn nonsense_is_refused_with_what_is_allowed() {
         for bad in ["abc", "-1", "1h", "1e9", "999999999999", " 1"] {
             assert!(text(MAX_TTL, bad).contains("must be a number of minutes from 0 to"), "{bad}");
-            assert!(text("kubeconfig-default-token-ttl-minutes", bad).contains("must be a number of minutes"), "{bad}");
+            assert!(
+                text("kubeconfig-default-token-ttl-minutes", bad).contains("must be a number of minutes"),
+                "{bad}"
+            );
         }
         assert!(text("kubeconfig-generate-token", "yes").contains("must be true or false"));
         assert!(text("password-min-length", "0").contains("from 1 to 256"));
@@ -307,7 +348,8 @@ mod tests {
         assert_eq!(refusal("cacerts", false), Err("cacerts is readOnly".into()));
         assert_eq!(
             refusal(MAX_TTL, true),
-            Err("auth-token-max-ttl-minutes is readOnly because its value is from environment variable".into())
+            Err("auth-token-max-ttl-minutes is readOnly because its value is from environment variable"
+                .into())
         );
         assert_eq!(refusal(MAX_TTL, false), Ok(()));
     }

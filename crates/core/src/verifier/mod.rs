@@ -237,6 +237,39 @@ impl Verifier {
         self.judge(slow.face(), &found, &gist, head, slow.place(), now_ms)
     }
 
+    /// Whether a token that was accepted before would still be: for requests that last. Only the secret is not looked at again.
+    #[must_use]
+    pub fn still_good(&self, accepted: &Accepted, now_ms: u64) -> bool {
+        let Some(found) = self.table.read().find(accepted.face, &accepted.name) else { return false };
+        let Some((gist, head)) = read(&found.entry) else { return false };
+        head.uid == accepted.uid
+            && self.why_not(&found, &gist, head, now_ms).is_none()
+            && found.providers.contains(provider(accepted))
+    }
+
+    /// Judges a token by its id alone, for requests whose secret somebody else has checked: a front proxy that names the token in the
+    /// extra `requesttokenid` (DEC15). An id with `ext/` is an ext token's, one without may be either's (ext-token.md §2.1). Whether
+    /// the token belongs to whoever the proxy says is for the caller to compare.
+    ///
+    /// # Errors
+    /// Why the token is not good.
+    pub fn resolve(&self, id: &str, now_ms: u64) -> Result<Box<Accepted>, Reason> {
+        let (faces, name) = match id.strip_prefix(Face::Ext.prefix()) {
+            Some(name) => (&[Face::Ext][..], name),
+            None => (&[Face::Legacy, Face::Ext][..], id),
+        };
+        let table = self.table.read();
+        let found = faces.iter().find_map(|face| table.find(*face, name).map(|found| (*face, found)));
+        drop(table);
+        let (face, found) = found.ok_or(Reason::UnknownToken)?;
+        let (gist, head) = read(&found.entry).ok_or(Reason::Corrupt)?;
+        match self.judge(face, &found, &gist, head, Place::Any, now_ms) {
+            Verdict::Good(accepted) => Ok(accepted),
+            Verdict::Bad(reason) => Err(reason),
+            Verdict::Slow(_) => Err(Reason::Corrupt), // judging makes no hash
+        }
+    }
+
     /// The owner as the table has them; `None` if there is no such user.
     #[must_use]
     pub fn owner(&self, user: &str) -> Option<Arc<OwnerState>> {
@@ -275,7 +308,15 @@ impl Verifier {
         self.table.read().idle_ms
     }
 
-    fn judge(&self, face: Face, found: &table::Found, gist: &Gist<'_>, head: Head, place: Place<'_>, now_ms: u64) -> Verdict {
+    fn judge(
+        &self,
+        face: Face,
+        found: &table::Found,
+        gist: &Gist<'_>,
+        head: Head,
+        place: Place<'_>,
+        now_ms: u64,
+    ) -> Verdict {
         match self.why_not(found, gist, head, now_ms) {
             Some(reason) => Verdict::Bad(reason),
             None => match (accept(face, found, head), place) {
@@ -283,8 +324,12 @@ impl Verifier {
                 (Some(accepted), _) if !found.providers.contains(provider(&accepted)) => {
                     Verdict::Bad(Reason::ProviderDisabled)
                 }
-                (Some(accepted), Place::Global) if !accepted.cluster.is_empty() => Verdict::Bad(Reason::WrongCluster),
-                (Some(accepted), Place::Cluster(id)) if !accepted.cluster.is_empty() && accepted.cluster != id => {
+                (Some(accepted), Place::Global) if !accepted.cluster.is_empty() => {
+                    Verdict::Bad(Reason::WrongCluster)
+                }
+                (Some(accepted), Place::Cluster(id))
+                    if !accepted.cluster.is_empty() && accepted.cluster != id =>
+                {
                     Verdict::Bad(Reason::WrongCluster)
                 }
                 (Some(accepted), _) => Verdict::Good(Box::new(accepted)),

@@ -27,7 +27,10 @@ impl<'a> Presented<'a> {
             Some(name) => (Face::Ext, name),
             None => (Face::Legacy, name),
         };
-        let good = !secret.is_empty() && secret.len() <= LONGEST_SECRET && !secret.contains(':') && is_subdomain(name);
+        let good = !secret.is_empty()
+            && secret.len() <= LONGEST_SECRET
+            && !secret.contains(':')
+            && is_subdomain(name);
         good.then_some(Self { face, name, secret })
     }
 
@@ -55,7 +58,10 @@ mod tests {
         let ext = Presented::parse("ext/token-abc:secret").unwrap();
         assert_eq!((ext.face, ext.name, ext.secret()), (Face::Ext, "token-abc", "secret"));
         let legacy = Presented::parse("kubeconfig-u-1.c2:secret").unwrap();
-        assert_eq!((legacy.face, legacy.name, legacy.secret()), (Face::Legacy, "kubeconfig-u-1.c2", "secret"));
+        assert_eq!(
+            (legacy.face, legacy.name, legacy.secret()),
+            (Face::Legacy, "kubeconfig-u-1.c2", "secret")
+        );
     }
 
     #[test]
@@ -81,7 +87,10 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        assert_eq!(format!("{:?}", Presented::parse("ext/token-a:hunter2").unwrap()), "Presented(ext/token-a:…)");
+        assert_eq!(
+            format!("{:?}", Presented::parse("ext/token-a:hunter2").unwrap()),
+            "Presented(ext/token-a:…)"
+        );
     }
 
     proptest! {

@@ -70,7 +70,10 @@ impl Table {
     pub(super) fn find(&self, face: Face, name: &str) -> Option<Found> {
         let entry = self.entry(face, name)?;
         // The owner's name lies in the entry, found once by the store's index; a damaged record has none.
-        let owner = entry.owner().and_then(|owner| std::str::from_utf8(owner).ok()).and_then(|owner| self.owner(owner));
+        let owner = entry
+            .owner()
+            .and_then(|owner| std::str::from_utf8(owner).ok())
+            .and_then(|owner| self.owner(owner));
         Some(Found { entry, owner, providers: Arc::clone(&self.providers), idle_ms: self.idle_ms })
     }
 
@@ -92,7 +95,10 @@ impl Table {
             self.put_token(face, entry);
         } else if collection == collections::USERS {
             self.put_owner(entry);
-        } else if collection == collections::SETTINGS && entry.key() == settings::IDLE.as_bytes() && !self.idle_pinned {
+        } else if collection == collections::SETTINGS
+            && entry.key() == settings::IDLE.as_bytes()
+            && !self.idle_pinned
+        {
             let record = frame::split(entry.value()).and_then(|(body, _)| SettingRecord::decode(body));
             self.idle_ms = settings::idle_ms(&record.unwrap_or_default().value);
         }
@@ -108,7 +114,8 @@ impl Table {
             if let Ok(user) = std::str::from_utf8(key) {
                 self.owners.remove(user);
             }
-        } else if collection == collections::SETTINGS && key == settings::IDLE.as_bytes() && !self.idle_pinned {
+        } else if collection == collections::SETTINGS && key == settings::IDLE.as_bytes() && !self.idle_pinned
+        {
             self.idle_ms = settings::idle_ms("");
         }
     }

@@ -19,6 +19,8 @@ mod pool;
 pub mod same_origin;
 mod source;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod usernames;
 

@@ -84,3 +84,180 @@ fn failures_have_one_answer_each() {
     assert!(matches!(AuthnFailure::CrossSite.refusal(), Refusal::ForbiddenText(_)));
     assert_eq!(AuthnFailure::Refused(Refusal::NotFound).refusal(), Refusal::NotFound);
 }
+
+// The whole way, over a store in memory.
+
+use eartag_core::PlainSecret;
+use eartag_core::collections::LEGACY_TOKENS;
+use eartag_core::hash::SecretHash;
+use eartag_core::record::LegacyTokenRecord;
+use eartag_storage::Entry;
+
+use super::testing::{Scene, peer, request, system_admin};
+
+fn parts(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
+    let (parts, _) = request(method, path, headers, "").into_parts();
+    parts
+}
+
+async fn who(scene: &Scene, headers: &[(&str, &str)]) -> Result<Caller, AuthnFailure> {
+    authenticate(&scene.state, &parts("GET", "/apis", headers), &scene.peer).await
+}
+
+async fn ann(scene: &Scene) -> Entry {
+    scene.user("user-ann", "ann", None, "user").await
+}
+
+fn bearer(token: &crate::login::session::Issued) -> String {
+    format!("Bearer {}", token.bearer.expose())
+}
+
+#[tokio::test]
+async fn a_good_token_is_its_owner_with_groups_and_extras() {
+    let scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, true, "").await;
+    let caller = who(&scene, &[("authorization", &bearer(&token))]).await.unwrap();
+    assert_eq!(caller.user.name, "user-ann");
+    assert_eq!(caller.user.groups, ["system:authenticated", "system:cattle:authenticated"]);
+    let extra = |key: &str| caller.user.extra[key].join(",");
+    assert_eq!(extra(TOKEN_ID), token.name);
+    assert_eq!(extra(HOST), "a.example");
+    assert_eq!(extra(PRINCIPAL), "local://user-ann");
+    assert_eq!(extra(USERNAME), "ann");
+    assert_eq!(caller.own_token().unwrap().name, token.name);
+    let stamp = scene.state.tables.usage.get(caller.token().unwrap().uid);
+    assert_eq!(stamp.last_used_s, Some(1_800_000_000));
+}
+
+#[tokio::test]
+async fn nothing_is_anonymous_and_anything_bad_is_rejected() {
+    let scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, true, "").await;
+    let cookie = format!("R_SESS={}", token.bearer.expose());
+    assert_eq!(who(&scene, &[]).await.unwrap_err(), AuthnFailure::Anonymous);
+    for bad in ["Bearer nonsense", "Bearer token-aaaaa:bbb", "Digest x", "Basic !!!", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"] {
+        let headers = [("authorization", bad), ("cookie", cookie.as_str())];
+        assert_eq!(who(&scene, &headers).await.unwrap_err(), AuthnFailure::Rejected, "{bad}");
+    }
+    assert!(who(&scene, &[("cookie", &cookie)]).await.unwrap().via_cookie);
+    let foreign_headers = [("x-remote-user", "system:admin"), ("x-remote-group", "system:masters")];
+    assert_eq!(who(&scene, &foreign_headers).await.unwrap_err(), AuthnFailure::Anonymous);
+}
+
+#[tokio::test]
+async fn disabling_the_owner_refuses_the_token_at_once_and_enabling_revives_it() {
+    let scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, false, "").await;
+    let headers = [("authorization", bearer(&token))];
+    let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    assert!(who(&scene, &headers).await.is_ok());
+    scene.enable("user-ann", false).await;
+    assert_eq!(who(&scene, &headers).await.unwrap_err(), AuthnFailure::Rejected);
+    scene.enable("user-ann", true).await;
+    assert!(who(&scene, &headers).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_restricted_token_is_good_on_paths_of_its_cluster_only() {
+    let scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, false, "c-1").await;
+    let bearer = bearer(&token);
+    for (path, good) in [("/k8s/clusters/c-1/api", true), ("/k8s/clusters/c-2/api", false), ("/v3/users", false)] {
+        let parts = parts("GET", path, &[("authorization", &bearer), ("x-api-cluster-id", "c-1")]);
+        assert_eq!(authenticate(&scene.state, &parts, &scene.peer).await.is_ok(), good, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_alone_does_not_change_anything() {
+    let scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, true, "").await;
+    let cookie = format!("R_SESS={}; CSRF=abc", token.bearer.expose());
+    let ask = |extra: &[(&str, &str)]| {
+        let mut headers = vec![("cookie", cookie.as_str())];
+        headers.extend(extra);
+        parts("DELETE", "/apis/ext.cattle.io/v1/tokens/x", &headers)
+    };
+    let alone = authenticate(&scene.state, &ask(&[]), &scene.peer).await;
+    assert_eq!(alone.unwrap_err(), AuthnFailure::CrossSite);
+    for proof in [("origin", "https://a.example"), ("x-api-csrf", "abc"), ("referer", "https://a.example/x")] {
+        assert!(authenticate(&scene.state, &ask(&[proof]), &scene.peer).await.is_ok(), "{proof:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_certificate_is_401_unless_a_token_is_good() {
+    let mut scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, true, "").await;
+    scene.peer.certificate_rejected = Some("expired".into());
+    assert_eq!(who(&scene, &[]).await.unwrap_err(), AuthnFailure::Rejected);
+    assert!(who(&scene, &[("authorization", &bearer(&token))]).await.is_ok());
+    scene.peer = system_admin();
+    assert_eq!(who(&scene, &[]).await.unwrap().user.name, "system:admin");
+    assert_eq!(who(&scene, &[("authorization", "Bearer bad")]).await.unwrap_err(), AuthnFailure::Rejected);
+}
+
+#[tokio::test]
+async fn only_who_may_impersonates_and_the_token_stays_the_real_callers() {
+    let mut scene = Scene::new().await;
+    let token = scene.token(&ann(&scene).await, true, "").await;
+    let as_bob = [("authorization", bearer(&token)), ("impersonate-user", "user-bob".to_owned())];
+    let as_bob: Vec<_> = as_bob.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    assert!(matches!(who(&scene, &as_bob).await, Err(AuthnFailure::Refused(Refusal::ForbiddenText(_)))));
+    let root = scene.user("user-root", "root", None, "admin").await;
+    let bearer = bearer(&scene.token(&root, true, "").await);
+    let caller = who(&scene, &[("authorization", &bearer), ("impersonate-user", "user-bob")]).await.unwrap();
+    assert_eq!((caller.user.name.as_str(), caller.real().name.as_str()), ("user-bob", "user-root"));
+    assert_eq!(caller.user.groups, ["system:authenticated"]);
+    assert!(caller.own_token().is_none() && caller.token().is_some());
+    scene.peer = system_admin();
+    let masters = [("impersonate-user", "user-bob"), ("impersonate-group", "system:masters")];
+    assert!(matches!(who(&scene, &masters).await, Err(AuthnFailure::Refused(Refusal::ForbiddenText(_)))));
+}
+
+#[tokio::test]
+async fn a_slow_hash_is_paid_once_and_wrong_guesses_are_limited_by_address() {
+    let mut scene = Scene::new().await;
+    let owner = ann(&scene).await;
+    let token = scene.token(&owner, false, "").await;
+    let entry = scene.state.store.get(LEGACY_TOKENS, token.name.as_bytes()).unwrap();
+    let (body, _) = eartag_api::frame::split(entry.value()).unwrap();
+    let mut record = LegacyTokenRecord::decode(body).unwrap();
+    record.credential.hash = SecretHash::parse(SCRYPT).unwrap();
+    assert!(record.credential.hash.is_slow() && record.credential.hash.verify(PlainSecret::new("s3cret").expose()));
+    scene.put(LEGACY_TOKENS, &token.name, record.encode()).await;
+    let good = format!("Bearer {}:s3cret", token.name);
+    let bad = format!("Bearer {}:wrong", token.name);
+
+    assert!(who(&scene, &[("authorization", &good)]).await.is_ok());
+    let (started, has_started) = tokio::sync::oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let state = scene.state.clone();
+    let blocker = tokio::spawn(async move {
+        state
+            .gate
+            .pool
+            .run(move || {
+                started.send(()).unwrap();
+                held.recv().unwrap();
+            })
+            .await
+    });
+    has_started.await.unwrap();
+    assert!(who(&scene, &[("authorization", &good)]).await.is_ok(), "remembered, so no turn in the pool is needed");
+    release.send(()).unwrap();
+    blocker.await.unwrap().unwrap();
+
+    for _ in 0..5 {
+        assert_eq!(who(&scene, &[("authorization", &bad)]).await.unwrap_err(), AuthnFailure::Rejected);
+    }
+    let attempt = scene.state.gate.slow_failures.begin(&token.name, "9.9.9.9".parse().unwrap(), super::testing::NOW_MS);
+    assert!(attempt.is_err());
+    assert!(who(&scene, &[("authorization", &good)]).await.is_ok(), "a known success is not throttled");
+    scene.peer = peer("8.8.8.8");
+    let attempt = scene.state.gate.slow_failures.begin(&token.name, "8.8.8.8".parse().unwrap(), super::testing::NOW_MS);
+    assert!(attempt.is_ok());
+}
+
+/// "s3cret" with N=32768, r=8, p=1, computed with Python's hashlib.
+const SCRYPT: &str = "$1:0102030405060708:15:8:1:rk0H4SLSJkLi08TPqTOIg1XSuhmnDEhwQJgrWDt5wL1ECuu/b667+9fgDTH3SLVr2MIQMT1Wg+QkgE7IEQNFGg";

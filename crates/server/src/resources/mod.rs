@@ -18,7 +18,7 @@ use std::sync::Arc;
 use eartag_apiserver::Tree;
 use eartag_apiserver::http::denied;
 use eartag_apiserver::info::{Column, Naming, PatchType, ResourceInfo};
-use eartag_apiserver::kind::{Cx, Kind, Resource};
+use eartag_apiserver::kind::{Cx, Kind, Resource, World};
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::registry::Registry;
 use eartag_apiserver::reviews;
@@ -67,9 +67,9 @@ const fn column(name: &'static str, priority: u8, description: &'static str) -> 
 }
 
 /// Everything that is served, in the order of group priority: management before ext (kubernetes-api.md §0.2), and the kinds that more than one door needs.
-pub fn registry(tables: &Arc<Tables>, store: &Store) -> Result<(Registry, Kinds), SchemaError> {
+pub fn registry(tables: &Arc<Tables>, store: &Store, world: &Arc<dyn World>) -> Result<(Registry, Kinds), SchemaError> {
     let kinds = Kinds {
-        tokens: Arc::new(tokens::Tokens::new(tables.clone())?),
+        tokens: Arc::new(tokens::Tokens::new(tables.clone(), store.clone())?),
         users: Arc::new(users::Users::new(tables.clone(), store.clone())?),
         global_roles: Arc::new(global_roles::GlobalRoles::new(tables.clone(), store.clone())?),
         global_role_bindings: Arc::new(global_role_bindings::GlobalRoleBindings::new(tables.clone(), store.clone())?),
@@ -98,7 +98,11 @@ pub fn registry(tables: &Arc<Tables>, store: &Store) -> Result<(Registry, Kinds)
     registry = registry
         .with(Resource::Fixed(Arc::new(fixed::CustomResourceDefinitions::new()?)))
         .with(stored(&kinds.tokens))
-        .with(Resource::Review(Arc::new(password_changes::PasswordChangeRequests::new(tables.clone(), store.clone())?)))
+        .with(Resource::Review(Arc::new(password_changes::PasswordChangeRequests::new(
+            tables.clone(),
+            store.clone(),
+            world.clone(),
+        )?)))
         .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)));
     Ok((registry, kinds))
 }

@@ -16,6 +16,7 @@ use eartag_core::collections::{PASSWORDS, USERS};
 use eartag_storage::{CollectionId, Op, Store};
 
 use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, schema, typed};
+use crate::authn::Found;
 use crate::observer::Tables;
 
 /// The lens over user records.
@@ -89,7 +90,7 @@ impl Kind for Users {
 
     async fn admit(&self, name: &str, asked: &Tree, _meta: &mut Meta, _cx: &Cx) -> Result<Draft, Refusal> {
         let record = Users::record(name, typed(asked)?);
-        if !record.username.is_empty() && self.tables.verifier.user_by_username(&record.username).is_some() {
+        if !record.username.is_empty() && self.tables.gate.usernames.find(&record.username) != Found::None {
             return Err(Refusal::Invalid(vec![FieldError::invalid("username", record.username, "username already exists")]));
         }
         if self.store.get(PASSWORDS, name.as_bytes()).is_some() {
@@ -120,7 +121,7 @@ impl Kind for Users {
         }
         let taken = before.username.is_empty()
             && !record.username.is_empty()
-            && self.tables.verifier.user_by_username(&record.username).is_some();
+            && self.tables.gate.usernames.find(&record.username) != Found::None;
         if taken {
             errors.push(FieldError::invalid("username", record.username.clone(), "username already exists"));
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::door::Door;
 use super::error::V3Error;
-use super::item::{Rights, item, text};
+use super::item::{Rights, item, put, text};
 use super::resource::{About, V3Resource};
 
 /// Items of a page where the client does not say.
@@ -31,17 +31,18 @@ pub async fn collection(door: &Door, resource: &dyn V3Resource) -> Result<Tree, 
 
     let mut pagination = json!({"limit": asked.limit});
     if more && let Some(last) = data.last() {
-        pagination["partial"] = true.into();
-        pagination["next"] = asked.link(&url, Some(text(last, "id")), None).into();
+        put(&mut pagination, "partial", true);
+        put(&mut pagination, "next", asked.link(&url, Some(text(last, "id")), None));
     }
     let mut answer = json!({
         "type": "collection", "resourceType": about.id, "links": {"self": url}, "actions": {},
         "pagination": pagination, "sort": asked.sort(&url), "filters": asked.filters(), "data": data,
     });
     let actions = resource.actions_on_all(door).await;
-    answer["actions"] = actions.into_iter().map(|a| (a.to_owned(), format!("{url}?action={a}").into())).collect::<Map>().into();
+    let actions: Map = actions.into_iter().map(|a| (a.to_owned(), format!("{url}?action={a}").into())).collect();
+    put(&mut answer, "actions", actions);
     if about.collection_methods.contains(&"POST") {
-        answer["createTypes"] = json!({about.id: url});
+        put(&mut answer, "createTypes", json!({about.id: url}));
     }
     Ok(answer)
 }
@@ -62,6 +63,9 @@ async fn select(door: &Door, resource: &dyn V3Resource, asked: &Asked) -> Result
     while let Some(page) = lister.page(&*kind, &door.cx).map_err(refused)? {
         for listed in page {
             if asked.by_name() && listed.key() <= asked.marker.as_bytes() {
+                continue;
+            }
+            if resource.hidden(&listed.object) {
                 continue;
             }
             let item = item(door, resource, &listed.object, rights).await?;
@@ -205,7 +209,7 @@ impl Asked {
         let (order, other) = if self.descending { ("desc", "asc") } else { ("asc", "desc") };
         let mut sort = json!({"order": order, "reverse": self.link(url, None, Some(other)), "links": links});
         if !self.sort.is_empty() {
-            sort["name"] = self.sort.clone().into();
+            put(&mut sort, "name", self.sort.clone());
         }
         sort
     }

@@ -11,6 +11,7 @@ use eartag_apiserver::{Map, Tree};
 use serde_json::json;
 
 use super::error::V3Error;
+use super::item::put;
 use super::resource::V3Resource;
 use crate::authn::Caller;
 use crate::state::State;
@@ -80,7 +81,11 @@ impl Door {
     pub async fn object(&self, resource: &dyn V3Resource, name: &str) -> Result<Tree, V3Error> {
         let kind = resource.kind(&self.state);
         self.require(&*kind, "get", name).await?;
-        self.state.api.get(&*kind, &self.cx, name).await.map_err(|refusal| self.error(resource, &refusal, name))
+        let found = self.state.api.get(&*kind, &self.cx, name).await;
+        match found.map_err(|refusal| self.error(resource, &refusal, name))? {
+            object if resource.hidden(&object) => Err(V3Error::not_found("resource not found")),
+            object => Ok(object),
+        }
     }
 
     /// Creates the object that a checked body asks for. The caller's right was asked before.
@@ -96,7 +101,7 @@ impl Door {
         let mut metadata = json!({"generateName": resource.generate_name()});
         for member in ["labels", "annotations"] {
             if let Some(value) = body.get(member) {
-                metadata[member] = value.clone();
+                put(&mut metadata, member, value.clone());
             }
         }
         object.insert("metadata".to_owned(), metadata);

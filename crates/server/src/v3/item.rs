@@ -56,7 +56,7 @@ pub async fn item(door: &Door, resource: &dyn V3Resource, object: &Tree, all: Ri
     let mut links = json!({"self": url});
     for (link, granted) in [("update", rights.update), ("remove", rights.remove)] {
         if granted {
-            links[link] = url.clone().into();
+            put(&mut links, link, url.clone());
         }
     }
     item.insert("links".to_owned(), links);
@@ -76,6 +76,13 @@ pub async fn item(door: &Door, resource: &dyn V3Resource, object: &Tree, all: Ri
 #[must_use]
 pub fn text<'t>(tree: &'t Tree, member: &str) -> &'t str {
     tree.get(member).and_then(Tree::as_str).unwrap_or_default()
+}
+
+/// Sets a member of an object; anything else is left alone.
+pub fn put(tree: &mut Tree, member: &str, value: impl Into<Tree>) {
+    if let Some(members) = tree.as_object_mut() {
+        members.insert(member.to_owned(), value.into());
+    }
 }
 
 fn common(metadata: &Tree, item: &mut Map) {

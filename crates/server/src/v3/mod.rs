@@ -8,6 +8,8 @@
 
 pub mod collection;
 pub mod door;
+#[cfg(test)]
+mod door_tests;
 pub mod error;
 mod global_role_bindings;
 pub mod item;
@@ -144,8 +146,8 @@ where
         Err(AuthnFailure::Refused(refusal)) => return Err(V3Error::of(&refusal, &Default::default()).into()),
     };
     let facts = Arc::clone(&caller);
-    let cx = Cx::new(caller.user.clone(), facts, Arc::clone(&state.authorizer), Arc::clone(&state.world));
-    let cx = Cx { field_manager: authn::field_manager(&parts.headers), ..cx };
+    let mut cx = Cx::new(caller.user.clone(), facts, Arc::clone(&state.authorizer), Arc::clone(&state.world));
+    cx.field_manager = authn::field_manager(&parts.headers);
     let door = Door { state: Arc::clone(state), caller, cx, base: address.base(), query };
 
     let abouts = || RESOURCES.iter().map(|resource| resource.about());

@@ -218,6 +218,11 @@ pub trait V3Resource: Send + Sync + 'static {
     /// `metadata.generateName` of new objects.
     fn generate_name(&self) -> &'static str;
 
+    /// Whether an object is kept from this door altogether.
+    fn hidden(&self, _object: &Tree) -> bool {
+        false
+    }
+
     /// The name of the one object that a caller may see without the right to list, if any.
     fn own(&self, _caller: &Caller) -> Option<String> {
         None

@@ -3,6 +3,7 @@
 use eartag_apiserver::{Map, Tree};
 use serde_json::json;
 
+use super::item::put;
 use super::resource::{About, Action, FieldType};
 
 /// The schema of a type. `base` is what all links begin with.
@@ -74,12 +75,12 @@ fn fields(about: &About) -> Map {
                 "description": field.description,
             });
             if field.required {
-                shape["required"] = true.into();
+                put(&mut shape, "required", true);
             } else {
-                shape["nullable"] = true.into();
+                put(&mut shape, "nullable", true);
             }
             if field.kind == FieldType::Password {
-                shape["writeOnly"] = true.into();
+                put(&mut shape, "writeOnly", true);
             }
             (field.name.to_owned(), shape)
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use eartag_apiserver::field_error::CauseReason;
 use eartag_apiserver::kind::Kind;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::{Map, Tree};
@@ -15,7 +16,7 @@ use super::item::{Rights, item, text};
 use super::reply::Reply;
 use super::resource::{About, Action, Field, FieldType, V3Resource};
 use crate::authn::Caller;
-use crate::login::password;
+use crate::login::password::{ChangeError, Passwords};
 use crate::state::State;
 
 /// The type.
@@ -89,6 +90,12 @@ impl V3Resource for Users {
             .collect())
     }
 
+    /// Users of the system itself (v3-token.md §6).
+    fn hidden(&self, object: &Tree) -> bool {
+        let principals = object.get("principalIds").and_then(Tree::as_array);
+        principals.into_iter().flatten().filter_map(Tree::as_str).any(|id| id.starts_with("system://"))
+    }
+
     fn own(&self, caller: &Caller) -> Option<String> {
         Some(caller.user.name.clone())
     }
@@ -96,11 +103,10 @@ impl V3Resource for Users {
     fn error(&self, refusal: &Refusal) -> Option<V3Error> {
         let text = match refusal {
             Refusal::BadRequest(text) | Refusal::Forbidden(text) | Refusal::ForbiddenText(text) => text.as_str(),
-            Refusal::Conflict(text) => text.as_str(),
             Refusal::Invalid(errors) => {
                 let taken = errors.iter().any(|error| {
-                    error.field.ends_with("username")
-                        && error.reason == eartag_apiserver::field_error::CauseReason::Duplicate
+                    let duplicate = error.reason == CauseReason::Duplicate;
+                    error.field == "username" && (duplicate || error.message.ends_with("username already exists"))
                 });
                 return taken.then(in_use);
             }
@@ -118,18 +124,18 @@ impl V3Resource for Users {
         let Some(plain) = body.get("password").and_then(Tree::as_str).map(PlainSecret::new) else {
             return door.create_object(self, body).await;
         };
-        let state = &door.state;
+        let passwords = Passwords::of(&door.state);
         let username = body.get("username").and_then(Tree::as_str).unwrap_or_default();
         if username.is_empty() {
             return Err(V3Error::missing("username"));
         }
-        password::check_new(state, &plain, username).map_err(password_error)?;
+        passwords.check_new(&plain, username).map_err(password_error)?;
         // Hashed first: a user without the password that was asked for must not remain behind a busy pool.
         let refused = |refusal: Refusal| door.error(self, &refusal, "");
-        let hash = password::hash(state, plain).await.map_err(refused)?;
+        let hash = passwords.hash(Arc::new(plain)).await.map_err(refused)?;
         let object = door.create_object(self, body).await?;
         let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
-        if let Err(refusal) = password::set(state, name, hash, None).await {
+        if let Err(refusal) = passwords.set(name, hash, None).await {
             // Half a user would keep the login name from a second attempt.
             if let Err(error) = door.delete_object(self, name).await {
                 tracing::error!(user = name, ?error, "a user was created, the password could not be stored, and the user could not be removed");
@@ -147,7 +153,7 @@ impl V3Resource for Users {
     }
 
     async fn actions_on_all(&self, door: &Door) -> Vec<&'static str> {
-        if password::stored(&door.state, &door.caller.user.name).is_some() { vec![CHANGE] } else { Vec::new() }
+        if Passwords::of(&door.state).stored(&door.caller.user.name).is_some() { vec![CHANGE] } else { Vec::new() }
     }
 
     async fn act(&self, door: &Door, name: &str, action: &str, body: &Map) -> Result<Reply, V3Error> {
@@ -161,10 +167,11 @@ impl V3Resource for Users {
             return Err(V3Error::new(500, "ServerError", "Cannot set password of non-local user"));
         }
         let plain = member(body, "newPassword").ok_or(PasswordRefusal::NoNew).map_err(password_error)?;
-        password::check_new(&door.state, &plain, username).map_err(password_error)?;
+        let passwords = Passwords::of(&door.state);
+        passwords.check_new(&plain, username).map_err(password_error)?;
         let refused = |refusal: Refusal| door.error(self, &refusal, name);
-        let hash = password::hash(&door.state, plain).await.map_err(refused)?;
-        password::set(&door.state, name, hash, Some(false)).await.map_err(refused)?;
+        let hash = passwords.hash(Arc::new(plain)).await.map_err(refused)?;
+        passwords.set(name, hash, Some(false)).await.map_err(refused)?;
         let object = door.object(self, name).await?;
         Ok(Reply::ok(item(door, self, &object, Rights::default()).await?))
     }
@@ -176,10 +183,10 @@ impl V3Resource for Users {
         let current = member(body, "currentPassword").ok_or(PasswordRefusal::NoCurrent).map_err(password_error)?;
         let new = member(body, "newPassword").ok_or(PasswordRefusal::NoNew).map_err(password_error)?;
         let user = &door.caller.user.name;
-        match password::change(&door.state, user, current, new, door.caller.address).await {
+        match Passwords::of(&door.state).change(user, current, new, door.caller.address).await {
             Ok(()) => Ok(Reply::empty()),
-            Err(password::ChangeError::Password(refusal)) => Err(password_error(refusal)),
-            Err(password::ChangeError::Refused(refusal)) => Err(door.error(self, &refusal, user)),
+            Err(ChangeError::Password(refusal)) => Err(password_error(refusal)),
+            Err(ChangeError::Refused(refusal)) => Err(door.error(self, &refusal, user)),
         }
     }
 }
@@ -235,6 +242,13 @@ mod tests {
     }
 
     #[test]
+    fn users_of_the_system_are_hidden() {
+        assert!(Users.hidden(&json!({"principalIds": ["local://u-1", "system://provisioning"]})));
+        assert!(!Users.hidden(&json!({"principalIds": ["local://u-1"]})));
+        assert!(!Users.hidden(&json!({})));
+    }
+
+    #[test]
     fn a_password_is_never_part_of_the_object() {
         let body = json!({"name": "Ann", "username": "ann", "password": "secret", "enabled": true});
         let object = Users.object(body.as_object().unwrap()).unwrap();
@@ -256,6 +270,10 @@ mod tests {
         let taken = fine(422, "NotUnique", "Username is already in use.");
         assert_eq!(said(Refusal::BadRequest("username already exists".into())), taken);
         assert_eq!(said(Refusal::Invalid(vec![FieldError::duplicate("username", "ann")])), taken);
+        let by_kind = FieldError::invalid("username", "ann", "username already exists");
+        assert_eq!(said(Refusal::Invalid(vec![by_kind])), taken);
+        let other = FieldError::invalid("username", "ann", "field is immutable");
+        assert_eq!(said(Refusal::Invalid(vec![other])), None);
         assert_eq!(said(Refusal::NotFound), None);
     }
 }

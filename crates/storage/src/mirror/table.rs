@@ -16,6 +16,8 @@ pub(crate) struct Table {
     /// Bytes of all live entries.
     pub(crate) bytes: u64,
     pub(super) live: HashTable<Entry>,
+    /// While loading: objects that are not in `live` yet.
+    pub(super) pending: Vec<Entry>,
     /// SipHash with a random key: names come from clients.
     pub(super) hasher: RandomState,
     /// By key.
@@ -91,6 +93,7 @@ impl Table {
             collection,
             bytes: 0,
             live: HashTable::new(),
+            pending: Vec::new(),
             hasher: RandomState::new(),
             by_name: Sorted::default(),
             by_owner: Sorted::default(),

@@ -197,3 +197,64 @@ fn failed(connection: &Connection, error: &rusqlite::Error, committing: bool) ->
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::engine::Version;
+    use crate::{CollectionId, Revision};
+
+    fn log(dir: &std::path::Path) -> SqliteLog {
+        let options = SqliteOptions::default();
+        let file = DataFile::open(&dir.join("data.db"), &options).unwrap();
+        SqliteLog::new(file, &options, |_| ()).unwrap()
+    }
+
+    fn group(revision: u64) -> Vec<Committed> {
+        let revision = Revision::new(revision);
+        let version = Version {
+            collection: CollectionId(1),
+            created: revision,
+            key: b"k".to_vec(),
+            value: Some(vec![1]),
+        };
+        vec![Committed { revision, versions: vec![version] }]
+    }
+
+    #[test]
+    fn a_commit_that_fails_at_its_end_breaks_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(dir.path());
+        log.write(&group(2)).unwrap();
+        log.connection.as_mut().unwrap().commit_hook(Some(|| true)).unwrap();
+        assert!(matches!(log.write(&group(3)), Err(Failure::Broken(_))));
+        assert!(log.connection.as_ref().unwrap().is_autocommit(), "no transaction is left open");
+        log.close();
+    }
+
+    #[test]
+    fn a_row_that_is_there_already_breaks_the_log_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(dir.path());
+        log.write(&group(2)).unwrap();
+        assert!(matches!(log.write(&group(2)), Err(Failure::Broken(_))));
+        log.close();
+    }
+
+    #[test]
+    fn another_programs_lock_is_waited_for_and_then_refused_without_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(dir.path());
+        let patience = std::time::Duration::from_millis(50);
+        log.connection.as_ref().unwrap().busy_timeout(patience).unwrap();
+        let other = Connection::open(dir.path().join("data.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let Err(Failure::Refused(why)) = log.write(&group(2)) else { unreachable!("it was locked") };
+        assert!(why.contains("another program"), "{why}");
+        other.execute_batch("ROLLBACK").unwrap();
+        log.write(&group(2)).unwrap();
+        log.close();
+    }
+}

@@ -209,3 +209,64 @@ impl Writer {
         Err(failure.to_error())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::engine::{Committed, Dead, Standing, UsagePages};
+    use crate::mirror::Mirror;
+    use crate::{Collection, CollectionId, Commit, Indexed, NoObserver, Op, Revision};
+
+    /// Fails for good at the third group.
+    struct Breaks(u32);
+
+    impl Log for Breaks {
+        fn write(&mut self, _: &[Committed]) -> Result<(), Failure> {
+            self.0 += 1;
+            if self.0 == 3 { Err(Failure::Broken("the fsync failed".into())) } else { Ok(()) }
+        }
+
+        fn forget(&mut self, _: Standing, _: &[Dead]) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn tidy(&mut self) -> Result<bool, Failure> {
+            Ok(false)
+        }
+
+        fn save_usage(&mut self, _: &UsagePages) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn close(&mut self) {}
+    }
+
+    fn put(key: &str) -> Commit {
+        let op = Op::Put { collection: CollectionId(1), key: key.into(), value: vec![] };
+        Commit { ops: vec![op], ..Commit::default() }
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_fsync_the_outcome_is_unknown_and_nothing_is_written_any_more() {
+        let things = Collection { id: CollectionId(1), name: "things", index: |_, _| Indexed::default() };
+        let mirror = Mirror::new(vec![things], Arc::new(NoObserver), Options::default()).unwrap();
+        let mirror = Arc::new(mirror);
+        let start_at = Revision::new(1);
+        mirror.begin(Standing { revision: start_at, oldest: start_at }, true);
+        mirror.end();
+        let queue = Queue::new();
+        start(Box::new(Breaks(0)), &queue, Arc::clone(&mirror) as _, &Options::default()).unwrap();
+        assert!(queue.commit(put("a")).await.is_ok());
+        assert!(queue.commit(put("b")).await.is_ok());
+        assert_eq!(queue.commit(put("c")).await, Err(CommitError::Unknown));
+        assert_eq!(queue.healthy(), Err("the fsync failed".into()));
+        let refused = CommitError::Unavailable("the fsync failed".into());
+        assert_eq!(queue.commit(put("d")).await, Err(refused.clone()));
+        assert_eq!(queue.save_usage(vec![]).await, Err(refused.clone()));
+        assert_eq!(queue.compact().await, Err(refused));
+        assert_eq!(mirror.standing().revision.get(), 3, "what may not have happened is not shown");
+        queue.close().await;
+    }
+}

@@ -1,1 +1,262 @@
-//! x
+//! The data file of the sqlite engine: whose it is, what is in it, and what happens when it is full.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use eartag_storage::sqlite::SqliteOptions;
+use eartag_storage::*;
+
+use crate::support::*;
+
+async fn open(file: &Path) -> Result<Store, OpenError> {
+    Store::open(Box::new(Sqlite::new(file)), collections(), Arc::new(NoObserver), Options::default()).await
+}
+
+fn beside(file: &Path, suffix: &str) -> std::path::PathBuf {
+    format!("{}{suffix}", file.display()).into()
+}
+
+#[test]
+fn a_second_process_is_told_that_the_file_is_in_use() {
+    run(async {
+        let world = World::new(Kind::Sqlite).await;
+        let error = open(&world.file).await.unwrap_err();
+        assert!(matches!(error, OpenError::InUse(_)), "{error}");
+        let link = world.file.with_file_name("link.db");
+        std::os::unix::fs::symlink(&world.file, &link).unwrap();
+        let error = open(&link).await.unwrap_err();
+        assert!(matches!(error, OpenError::InUse(_)), "by another name: {error}");
+        world.store.commit(put("a", "")).await.unwrap();
+        world.store.close().await;
+        assert!(open(&link).await.unwrap().get(THINGS, b"a").is_some());
+    });
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("text");
+        std::fs::write(&text, "a text, not a database, and longer than any header of one".repeat(50))
+            .unwrap();
+        let other = dir.path().join("other");
+        let connection = rusqlite::Connection::open(&other).unwrap();
+        connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        drop(connection);
+        let newer = dir.path().join("newer");
+        open(&newer).await.unwrap().close().await;
+        let connection = rusqlite::Connection::open(&newer).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 2").unwrap();
+        drop(connection);
+        std::fs::remove_file(beside(&newer, ".lock")).unwrap();
+        for file in [text, other, newer] {
+            let before = std::fs::read(&file).unwrap();
+            let error = open(&file).await.unwrap_err();
+            assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+            assert_eq!(std::fs::read(&file).unwrap(), before);
+            assert!(!beside(&file, ".lock").exists() && !beside(&file, "-wal").exists());
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_is_explained() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        for bad in [dir.path().to_owned(), dir.path().join("absent").join("data.db")] {
+            let error = open(&bad).await.unwrap_err();
+            assert!(matches!(error, OpenError::Unreadable { .. }), "{error}");
+        }
+        let orphaned = dir.path().join("orphaned.db");
+        std::fs::write(beside(&orphaned, "-wal"), "the log of a file that is gone").unwrap();
+        let error = open(&orphaned).await.unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(beside(&orphaned, "-wal").exists() && !orphaned.exists());
+    });
+}
+
+#[test]
+fn a_damaged_file_is_an_error_and_no_crash() {
+    run(async {
+        let world = World::new(Kind::Sqlite).await;
+        for n in 0..300 {
+            world.store.commit(put_in(THINGS, &format!("k{n}"), vec![1; 400])).await.unwrap();
+        }
+        world.store.close().await;
+        let good = std::fs::read(&world.file).unwrap();
+        for page in 1..good.len() / 4096 {
+            let mut bad = good.clone();
+            bad[page * 4096..page * 4096 + 2048].fill(0xa5);
+            std::fs::write(&world.file, bad).unwrap();
+            // The pages of usage and the like hold nothing: those may pass.
+            if let Ok(store) = open(&world.file).await {
+                store.close().await;
+            }
+        }
+        std::fs::write(&world.file, &good[..good.len() / 2]).unwrap();
+        let error = open(&world.file).await.unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    });
+}
+
+#[test]
+fn the_file_is_private_and_set_up_as_designed() {
+    run(async {
+        let world = World::new(Kind::Sqlite).await;
+        world.store.commit(put("a", "")).await.unwrap();
+        for file in [world.file.clone(), beside(&world.file, "-wal"), beside(&world.file, ".lock")] {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+        }
+        assert!(world.store.stats().disk_bytes > 4096);
+        world.store.close().await;
+        assert!(!beside(&world.file, "-wal").exists(), "a clean close leaves one file");
+        let file = rusqlite::Connection::open(&world.file).unwrap();
+        let pragma = |name| file.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("application_id"), 0x4541_5254);
+        assert_eq!(pragma("page_size"), 4096);
+        assert_eq!(pragma("auto_vacuum"), 2);
+        let id: i64 = file.query_row("SELECT id FROM version", [], |row| row.get(0)).unwrap();
+        assert_eq!(id, 2 * 256);
+    });
+}
+
+fn rows(file: &Path) -> i64 {
+    let file = rusqlite::Connection::open(file).unwrap();
+    file.query_row("SELECT count(*) FROM version", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn compaction_removes_what_nobody_can_read_and_gives_space_back() {
+    run(async {
+        let mut world = World::new(Kind::Sqlite).await;
+        for n in 0..2000 {
+            world.store.commit(put_in(THINGS, &format!("k{}", n % 10), vec![1; 3000])).await.unwrap();
+        }
+        world.store.commit(delete("k3")).await.unwrap();
+        world.store.close().await;
+        let full = world.file.metadata().unwrap().len();
+        assert_eq!(rows(&world.file), 2001);
+        world.store = open(&world.file).await.unwrap();
+        let newest = world.store.revision();
+        world.store.compact(newest).await.unwrap();
+        assert_eq!((world.store.oldest(), world.store.stats().dead), (newest, 0));
+        assert!(world.restart().await);
+        assert_eq!((world.store.revision(), world.store.oldest()), (newest, newest));
+        assert_eq!(world.store.count(THINGS, &Scope::All), 9);
+        world.store.close().await;
+        assert_eq!(rows(&world.file), 9, "the deletion itself is gone as well");
+        let small = world.file.metadata().unwrap().len();
+        assert!(small < full / 3, "{full} to {small}");
+    });
+}
+
+#[test]
+fn a_revision_does_not_go_back_when_the_newest_deletion_is_compacted_away() {
+    run(async {
+        let mut world = World::new(Kind::Sqlite).await;
+        world.store.commit(put("a", "")).await.unwrap();
+        let newest = world.store.commit(delete("a")).await.unwrap();
+        world.store.compact(newest).await.unwrap();
+        for _ in 0..2 {
+            assert!(world.restart().await);
+            assert_eq!(world.store.revision(), newest);
+        }
+        assert_eq!(world.store.commit(put("a", "")).await.unwrap(), newest.next());
+        world.store.close().await;
+        assert_eq!(rows(&world.file), 1);
+    });
+}
+
+#[test]
+fn what_falls_out_of_the_history_leaves_the_log_without_being_asked() {
+    run(async {
+        let options = Options { history_events: 50, ..Options::default() };
+        let mut world = World::with(Kind::Sqlite, options).await;
+        for n in 0..4000 {
+            world.store.commit(put("a", &n.to_string())).await.unwrap();
+        }
+        for _ in 0..500 {
+            if world.store.stats().dead < 1000 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert!(world.restart().await);
+        assert_eq!(world.store.oldest().get(), 4001 - 50, "the same history as before");
+        world.store.close().await;
+        assert!(rows(&world.file) < 1100, "{}", rows(&world.file));
+    });
+}
+
+#[test]
+fn a_full_store_says_so_and_goes_on_when_there_is_space() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("data.db");
+        let small = SqliteOptions { max_bytes: Some(1 << 20), ..SqliteOptions::default() };
+        let store = open_with(Box::new(Sqlite::with(&file, small)), Options::default()).await;
+        let mut written = 0;
+        let full = loop {
+            match store.commit(put_in(THINGS, "k", vec![7; 50_000])).await {
+                Ok(_) => written += 1,
+                Err(error) => break error,
+            }
+            assert!(written < 100, "the bound does not hold");
+        };
+        assert_eq!(full, CommitError::Unavailable("the disk is full".into()));
+        assert_eq!(store.healthy(), Ok(()), "a full disk is no broken one");
+        assert_eq!(store.revision().get(), 1 + written);
+        store.compact(store.revision()).await.unwrap();
+        store.commit(put_in(THINGS, "k", vec![8; 50_000])).await.unwrap();
+        store.close().await;
+        let store = open(&file).await.unwrap();
+        assert_eq!(store.revision().get(), 2 + written);
+        assert_eq!(store.get(THINGS, b"k").unwrap().value(), vec![8; 50_000]);
+    });
+}
+
+#[test]
+fn the_write_ahead_log_stays_bounded_under_steady_load() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("data.db");
+        let options = SqliteOptions { checkpoint_pages: 50, checkpoint_pages_hard: 200, max_bytes: None };
+        let store = open_with(Box::new(Sqlite::with(&file, options)), Options::default()).await;
+        for n in 0..1500 {
+            store.commit(put_in(THINGS, &format!("k{n}"), vec![1; 2000])).await.unwrap();
+        }
+        let log = beside(&file, "-wal").metadata().unwrap().len();
+        assert!(log < 600 * 4096, "{log} bytes");
+        store.close().await;
+        assert_eq!(open(&file).await.unwrap().count(THINGS, &Scope::All), 1500);
+    });
+}
+
+#[test]
+fn versions_of_an_unknown_collection_are_kept_for_a_version_that_knows_it() {
+    run(async {
+        let mut world = World::new(Kind::Sqlite).await;
+        world.store.commit(put("a", "")).await.unwrap();
+        world.store.commit(put_in(OTHERS, "b", vec![])).await.unwrap();
+        world.store.close().await;
+        let engine = Box::new(Sqlite::new(&world.file));
+        let only = collections().into_iter().take(1).collect();
+        let store = Store::open(engine, only, Arc::new(NoObserver), Options::default()).await.unwrap();
+        assert_eq!(store.revision().get(), 3);
+        store.compact(store.revision()).await.unwrap();
+        store.close().await;
+        world.store = open(&world.file).await.unwrap();
+        assert!(world.store.get(OTHERS, b"b").is_some());
+    });
+}
+
+#[test]
+fn two_collections_of_one_number_are_a_mistake_that_is_told() {
+    run(async {
+        let twice = [collections(), collections()].concat();
+        let opened =
+            Store::open(Box::new(Memory::new()), twice, Arc::new(NoObserver), Options::default()).await;
+        assert!(matches!(opened.unwrap_err(), OpenError::Setup(_)));
+    });
+}

@@ -1,1 +1,158 @@
-//! x
+//! Ranges that are long, old, or both.
+
+use eartag_storage::*;
+
+use crate::support::*;
+
+async fn fill(store: &Store, names: impl Iterator<Item = String>) {
+    let put = |name: String| {
+        let store = store.clone();
+        tokio::spawn(async move { store.commit(put(&name, "")).await.unwrap() })
+    };
+    for task in names.map(put).collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[test]
+fn a_long_page_is_of_one_revision_while_writes_go_on() {
+    let world = run(World::new(Kind::Memory));
+    run(fill(&world.store, (0..3500).map(|n| format!("k{:05}", n * 11 % 3500))));
+    let writer = {
+        let store = world.store.clone();
+        std::thread::spawn(move || {
+            run(async {
+                for n in 0..4000 {
+                    store.commit(put(&format!("k{:05}x", n * 11 % 3500), "")).await.unwrap();
+                }
+            });
+        })
+    };
+    let mut long = 0;
+    while !writer.is_finished() {
+        let page = world.store.range(&all()).unwrap();
+        // Until the first overwrite, every revision adds one object.
+        let expected = (page.revision.get() - 1).min(7000);
+        assert_eq!(page.entries.len() as u64, expected);
+        assert!(page.entries.is_sorted_by(|a, b| a.key() < b.key()));
+        assert!(page.entries.iter().all(|e| e.modified() <= page.revision));
+        assert_eq!((page.more, page.remaining), (false, Some(0)));
+        long += 1;
+    }
+    writer.join().unwrap();
+    assert!(long > 0);
+}
+
+#[test]
+fn an_old_page_is_found_behind_thousands_of_changes_of_one_key() {
+    run(async {
+        let world = World::new(Kind::Memory).await;
+        let store = &world.store;
+        for key in ["a", "hot", "z"] {
+            store.commit(put(key, "first")).await.unwrap();
+        }
+        let then = store.revision();
+        for n in 0..4500 {
+            store.commit(put("hot", &n.to_string())).await.unwrap();
+        }
+        for scope in [Scope::All, Scope::Owner(b"a".to_vec())] {
+            let page = store.range(&Range { at: Some(then), scope, ..all() }).unwrap();
+            assert_eq!(keys(&page), ["a", "hot", "z"]);
+            assert!(page.entries.iter().all(|e| e.value() == value(b'a', 0, "first")));
+        }
+        let one = Range { at: Some(then), scope: Scope::Name(b"hot".to_vec()), ..all() };
+        assert_eq!(store.range(&one).unwrap().entries[0].modified().get(), 3);
+    });
+}
+
+#[test]
+fn a_key_that_came_and_went_thousands_of_times_is_found_in_each_of_its_lives() {
+    run(async {
+        let world = World::new(Kind::Memory).await;
+        let store = &world.store;
+        for n in 0..2500 {
+            store.commit(put("k", &n.to_string())).await.unwrap();
+            store.commit(delete("k")).await.unwrap();
+        }
+        for n in [0, 1, 1000, 2499] {
+            let at = |revision| Range { at: Some(Revision::new(revision)), ..all() };
+            let page = store.range(&at(2 + 2 * n)).unwrap();
+            assert_eq!(page.entries[0].value(), value(b'a', 0, &n.to_string()));
+            assert_eq!(store.range(&at(3 + 2 * n)).unwrap().entries.len(), 0);
+        }
+    });
+}
+
+#[test]
+fn thousands_that_are_gone_are_still_listed_at_their_time() {
+    run(async {
+        let world = World::new(Kind::Memory).await;
+        let store = &world.store;
+        fill(store, (0..3000).map(|n| format!("k{n:05}"))).await;
+        let then = store.revision();
+        for n in 0..3000 {
+            store.commit(delete(&format!("k{n:05}"))).await.unwrap();
+        }
+        assert_eq!(store.count(THINGS, &Scope::All), 0);
+        let mut after = None;
+        let mut found = Vec::new();
+        loop {
+            let page = store.range(&Range { at: Some(then), after, limit: 500, ..all() }).unwrap();
+            found.extend(keys(&page));
+            after = page.entries.last().map(|e| e.key().to_vec());
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(found, (0..3000).map(|n| format!("k{n:05}")).collect::<Vec<_>>());
+        store.compact(then.next()).await.unwrap();
+        let past = store.range(&Range { at: Some(then), ..all() }).unwrap_err();
+        assert_eq!(past, RangeError::Compacted { oldest: then.next() });
+    });
+}
+
+#[test]
+fn an_object_that_was_given_away_belongs_to_whom_it_belonged_then() {
+    run(async {
+        let world = World::new(Kind::Memory).await;
+        let store = &world.store;
+        for owner in [b'a', b'b', b'a', 0] {
+            store.commit(put_in(THINGS, "k", value(owner, 0, ""))).await.unwrap();
+        }
+        let count = |owner: u8, at: u64| {
+            let scope = Scope::Owner(vec![owner]);
+            let at = Some(Revision::new(at));
+            store.range(&Range { at, scope, ..all() }).unwrap().entries.len()
+        };
+        let of_a: Vec<_> = (1..=5).map(|at| count(b'a', at)).collect();
+        let of_b: Vec<_> = (1..=5).map(|at| count(b'b', at)).collect();
+        assert_eq!((of_a, of_b), (vec![0, 1, 0, 1, 0], vec![0, 0, 1, 0, 0]));
+    });
+}
+
+#[test]
+fn a_short_history_still_gives_long_pages_of_now() {
+    run(async {
+        let options = Options { history_events: 3, ..Options::default() };
+        let world = World::with(Kind::Memory, options).await;
+        fill(&world.store, (0..2500).map(|n| format!("k{n:05}"))).await;
+        assert_eq!(world.store.range(&all()).unwrap().entries.len(), 2500);
+        let page = world.store.range(&Range { limit: 0, ..all() }).unwrap();
+        assert_eq!((page.entries.len(), page.more, page.remaining), (0, true, Some(2500)));
+    });
+}
+
+#[test]
+fn history_is_bounded_in_bytes_too() {
+    run(async {
+        let options = Options { history_bytes: 100_000, ..Options::default() };
+        let world = World::with(Kind::Memory, options).await;
+        for n in 0..50 {
+            world.store.commit(put_in(THINGS, "k", vec![n; 10_000])).await.unwrap();
+        }
+        let stats = world.store.stats();
+        assert!(stats.history_bytes <= 100_000, "{stats:?}");
+        assert_eq!(stats.history_events, 9);
+        assert_eq!(world.store.oldest().get(), 51 - 9);
+    });
+}

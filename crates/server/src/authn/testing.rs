@@ -1,0 +1,234 @@
+//! A server without sockets, for the tests of these doors: the real kinds over a store in memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use eartag_api::frame;
+use eartag_api::meta::{Meta, Uid};
+use eartag_apiserver::Tree;
+use eartag_apiserver::http::ApiServer;
+use eartag_apiserver::kind::World;
+use eartag_apiserver::ops::Api;
+use eartag_core::collections::{self, GLOBAL_ROLE_BINDINGS, PASSWORDS, USERS};
+use eartag_core::features::{FeatureDefaults, Features};
+use eartag_core::record::{GlobalRoleBindingRecord, PasswordRecord, Principal, UserRecord};
+use eartag_core::settings::{Overrides, SettingsTable};
+use eartag_core::{Lifetime, PasswordHash, PlainSecret};
+use eartag_storage::{CollectionId, Commit, Entry, Memory, Op, Options, Store};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use tokio::sync::watch;
+
+use super::Gate;
+use crate::authz::RoleAuthorizer;
+use crate::clock::{SystemClock, fill_random};
+use crate::health::Health;
+use crate::listener::{Body, ClientCertificate, Peer};
+use crate::login::session::{Issued, NewToken, issue};
+use crate::metrics::Metrics;
+use crate::observer::Tables;
+use crate::shutdown::Shutdown;
+use crate::state::{DoorOptions, State};
+use crate::{login, resources, seeds, v3};
+
+/// A clock that tests set, and real randomness.
+pub struct TestWorld(pub AtomicU64);
+
+impl World for TestWorld {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+    fn random(&self, bytes: &mut [u8]) {
+        fill_random(bytes);
+    }
+}
+
+/// The server, and who is at the other end.
+pub struct Scene {
+    pub state: Arc<State>,
+    pub world: Arc<TestWorld>,
+    pub peer: Peer,
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Tree,
+}
+
+pub const NOW_MS: u64 = 1_800_000_000_000;
+
+impl Scene {
+    /// With the built-in roles and nobody in it.
+    pub async fn new() -> Scene {
+        let gate = Arc::new(Gate::new([7; 32]));
+        let settings = SettingsTable::new(Overrides::default());
+        let tables = Arc::new(Tables::new(settings, Features::new(FeatureDefaults::default()), gate.clone()));
+        let store =
+            Store::open(Box::new(Memory::new()), collections::all(), tables.clone(), Options::default()).await.unwrap();
+        let (registry, kinds) = resources::registry(&tables, &store).unwrap();
+        let registry = Arc::new(registry);
+        let world = Arc::new(TestWorld(AtomicU64::new(NOW_MS)));
+        let authorizer = Arc::new(RoleAuthorizer::new(tables.clone()));
+        let api = Api::new(store.clone());
+        let (_, ending) = watch::channel(false);
+        let server = ApiServer::new(
+            api.clone(),
+            registry.clone(),
+            authorizer.clone(),
+            world.clone(),
+            ending,
+            "v0".to_owned(),
+        );
+        let state = Arc::new(State {
+            store,
+            tables,
+            gate,
+            clock: Arc::new(SystemClock),
+            world: world.clone(),
+            authorizer,
+            registry,
+            server,
+            api,
+            kinds,
+            metrics: Metrics::new(0.0),
+            health: Arc::new(Health::new()),
+            shutdown: Shutdown::new(),
+            options: DoorOptions::default(),
+        });
+        let scene = Scene { state, world, peer: peer("9.9.9.9") };
+        for seed in seeds::all() {
+            if let Some(body) = (seed.body)(None) {
+                scene.put(seed.collection, &seed.name, body).await;
+            }
+        }
+        scene
+    }
+
+    /// Stores a record.
+    pub async fn put(&self, collection: CollectionId, name: &str, body: Vec<u8>) {
+        let mut uid = [0; 16];
+        fill_random(&mut uid);
+        let meta = Meta {
+            uid: Uid::from_random(uid),
+            created_s: i64::try_from(NOW_MS / 1000).unwrap(),
+            generation: 1,
+            ..Meta::default()
+        };
+        let key = name.as_bytes().to_vec();
+        let op = Op::Put { collection, key, value: frame::frame(&body, &meta) };
+        self.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+    }
+
+    /// A user, with a password if there is a hash, bound to a global role unless that is empty.
+    pub async fn user(&self, name: &str, username: &str, hash: Option<PasswordHash>, role: &str) -> Entry {
+        let record = UserRecord {
+            username: username.to_owned(),
+            principal_ids: vec![format!("local://{name}")],
+            ..UserRecord::default()
+        };
+        self.put(USERS, name, record.encode()).await;
+        if let Some(hash) = hash {
+            self.put(PASSWORDS, name, PasswordRecord { hash }.encode()).await;
+        }
+        if !role.is_empty() {
+            let binding = GlobalRoleBindingRecord {
+                role: role.to_owned(),
+                user: name.to_owned(),
+                group_principal: String::new(),
+            };
+            self.put(GLOBAL_ROLE_BINDINGS, &format!("grb-{name}"), binding.encode()).await;
+        }
+        self.state.store.get(USERS, name.as_bytes()).unwrap()
+    }
+
+    /// Switches a user off or on.
+    pub async fn enable(&self, name: &str, enabled: bool) {
+        let entry = self.state.store.get(USERS, name.as_bytes()).unwrap();
+        let (body, _) = frame::split(entry.value()).unwrap();
+        let record = UserRecord { enabled: Some(enabled), ..UserRecord::decode(body).unwrap() };
+        let value = frame::frame(&record.encode(), &frame::meta(entry.value()).unwrap());
+        let op = Op::Put { collection: USERS, key: name.as_bytes().to_vec(), value };
+        self.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+    }
+
+    /// A token of a user.
+    pub async fn token(&self, owner: &Entry, session: bool, cluster: &str) -> Issued {
+        let name = String::from_utf8(owner.key().to_vec()).unwrap();
+        let token = NewToken {
+            prefix: "token-".to_owned(),
+            kind: if session { "session".to_owned() } else { String::new() },
+            session,
+            principal: Principal::local(&name, "", ""),
+            auth_provider: "local".to_owned(),
+            description: String::new(),
+            lifetime: Lifetime::For(3_600_000),
+            cluster: cluster.to_owned(),
+            labels: std::collections::BTreeMap::new(),
+            hashed_mark: false,
+        };
+        issue(&self.state.store, &*self.world, owner, &token).await.unwrap()
+    }
+
+    /// Sends a request to whichever of the two doors serves the path.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let request = request(method, path, headers, body);
+        let response = if login::serves(request.uri().path()) {
+            login::handle(&self.state, request, &self.peer).await
+        } else {
+            v3::handle(&self.state, request, &self.peer).await
+        };
+        Answer::read(response).await
+    }
+}
+
+impl Answer {
+    async fn read(response: Response<Body>) -> Answer {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = if bytes.is_empty() { Tree::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// The codes of an error.
+    pub fn error(&self) -> (u16, &str, &str) {
+        let text = |member: &str| self.body.get(member).and_then(Tree::as_str).unwrap_or_default();
+        (self.status, text("code"), text("message"))
+    }
+}
+
+/// A request as it comes from the wire.
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri(path).header("host", "a.example");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()
+}
+
+/// Somebody without a certificate.
+pub fn peer(address: &str) -> Peer {
+    let addr = SocketAddr::new(address.parse().unwrap(), 4711);
+    Peer { addr, certificate: None, certificate_rejected: None }
+}
+
+/// The operator.
+pub fn system_admin() -> Peer {
+    let certificate = ClientCertificate {
+        common_name: "system:admin".to_owned(),
+        organizations: vec!["system:masters".to_owned()],
+        not_after_s: i64::MAX,
+        fingerprint: "f".to_owned(),
+    };
+    Peer { certificate: Some(Arc::new(certificate)), ..peer("127.0.0.1") }
+}
+
+/// A hash of a password.
+pub fn hash(password: &str) -> PasswordHash {
+    PasswordHash::make(&PlainSecret::new(password), [3; 32])
+}

@@ -1,0 +1,56 @@
+//! The authorizer: the rules of `core`, behind the library's door.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eartag_apiserver::user::{Attributes, Authorizer, Decision, GrantedRule, UserInfo};
+use eartag_core::rbac;
+
+use crate::observer::Tables;
+
+/// Decides by roles and bindings in the store.
+pub struct RoleAuthorizer {
+    tables: Arc<Tables>,
+}
+
+impl RoleAuthorizer {
+    /// An authorizer over these tables.
+    pub fn new(tables: Arc<Tables>) -> RoleAuthorizer {
+        RoleAuthorizer { tables }
+    }
+}
+
+#[async_trait]
+impl Authorizer for RoleAuthorizer {
+    async fn authorize(&self, user: &UserInfo, wants: &Attributes) -> Decision {
+        let asked = rbac::Attributes {
+            verb: &wants.verb,
+            group: &wants.group,
+            resource: &wants.resource,
+            subresource: &wants.subresource,
+            name: &wants.name,
+            namespace: &wants.namespace,
+            path: wants.path.as_deref(),
+        };
+        if self.tables.rbac.allows(&user.name, &user.groups, &asked) {
+            Decision::Allow
+        } else {
+            Decision::Deny(String::new())
+        }
+    }
+
+    async fn rules(&self, user: &UserInfo) -> Vec<GrantedRule> {
+        self.tables
+            .rbac
+            .rules_for(&user.name, &user.groups)
+            .into_iter()
+            .map(|rule| GrantedRule {
+                verbs: rule.verbs,
+                groups: rule.api_groups,
+                resources: rule.resources,
+                names: rule.resource_names,
+                paths: rule.non_resource_urls,
+            })
+            .collect()
+    }
+}

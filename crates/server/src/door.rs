@@ -1,0 +1,199 @@
+//! Every request comes in here: health, login, /v3, and the Kubernetes door behind authentication.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eartag_apiserver::http::reply::{self, AUDIT_ID, Form};
+use eartag_apiserver::http::request_info::RequestInfo;
+use eartag_apiserver::http::{Identity, body, denied};
+use eartag_apiserver::refusal::{Refusal, Subject};
+use eartag_apiserver::user::Attributes;
+use http::header::{ACCEPT, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use crate::authn::{self, AuthnFailure, Caller, CallerCredential};
+use crate::listener::{Body, Peer, Service};
+use crate::metrics::{RequestKind, RequestLabels};
+use crate::state::State;
+use crate::{login, v3, version};
+
+/// Requests that only read, at once (kubernetes-api.md Q1).
+const MOST_READING: usize = 400;
+/// Requests that write, at once.
+const MOST_WRITING: usize = 200;
+
+/// The service behind the listener.
+pub struct Door {
+    state: Arc<State>,
+    reading: Semaphore,
+    writing: Semaphore,
+}
+
+impl Door {
+    /// The door of this server.
+    pub fn new(state: Arc<State>) -> Door {
+        Door { state, reading: Semaphore::new(MOST_READING), writing: Semaphore::new(MOST_WRITING) }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let state = &self.state;
+        let path = request.uri().path();
+        if let Some(answer) = state.health.answer(path, request.uri().query()) {
+            return answer.into_response();
+        }
+        match path.trim_end_matches('/') {
+            "/version" => return version(),
+            "/ping" => return reply::respond(StatusCode::OK, "text/plain; charset=utf-8", body::full("pong")),
+            _ => {}
+        }
+        if login::serves(path) {
+            return login::handle(state, request, peer).await;
+        }
+        if v3::serves(path) {
+            return v3::handle(state, request, peer).await;
+        }
+        self.kubernetes(request, peer).await
+    }
+
+    async fn kubernetes(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let state = &self.state;
+        let (parts, incoming) = request.into_parts();
+        let caller = match authn::authenticate(state, &parts, peer).await {
+            Ok(caller) => caller,
+            Err(failure) => return refuse(&failure),
+        };
+        if parts.uri.path().trim_end_matches('/') == "/metrics" {
+            return self.metrics(&caller, &parts.headers).await;
+        }
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+        let watching = parts.uri.query().is_some_and(|q| q.contains("watch=")) || parts.uri.path().contains("/watch/");
+        let gate = if reads { &self.reading } else { &self.writing };
+        // Watches last, so they are not counted; what is counted waits for nobody.
+        let permit = if watching { None } else { Some(gate.try_acquire()) };
+        if let Some(Err(_)) = permit {
+            let refusal = Refusal::TooManyRequests {
+                message: "Too many requests, please try again later.".to_owned(),
+                retry_after_s: 1,
+            };
+            return reply::status(&refusal.status(&Subject::default()), Form::JSON);
+        }
+        let kind = if reads { RequestKind::ReadOnly } else { RequestKind::Mutating };
+        let _held = (!watching).then(|| state.metrics.in_flight(kind));
+        let identity = self.identity(caller);
+        let incoming = incoming.map_err(std::io::Error::other).boxed_unsync();
+        state.server.handle(&parts, incoming, identity).await
+    }
+
+    fn identity(&self, caller: Caller) -> Identity {
+        let state = self.state.clone();
+        let user = caller.user.clone();
+        let credential = caller.credential.clone();
+        let alive: Arc<dyn Fn() -> bool + Send + Sync> = match credential {
+            Some(CallerCredential::Token(accepted)) => Arc::new(move || {
+                state.tables.verifier.still_good(&accepted, state.world.now_ms())
+            }),
+            Some(CallerCredential::Certificate { common_name, is_user: true, .. }) => Arc::new(move || {
+                state.tables.verifier.owner(&common_name).is_some_and(|owner| owner.enabled && !owner.deleted)
+            }),
+            _ => Arc::new(|| true),
+        };
+        Identity { user, facts: Arc::new(caller) as Arc<dyn Any + Send + Sync>, alive }
+    }
+
+    async fn metrics(&self, caller: &Caller, headers: &HeaderMap) -> Response<Body> {
+        let state = &self.state;
+        let wants = Attributes::path("get", "/metrics");
+        if !state.authorizer.authorize(&caller.user, &wants).await.allowed() {
+            let refusal = denied(&caller.user, &wants, "");
+            return reply::status(&refusal.status(&Subject::default()), Form::JSON);
+        }
+        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let (content_type, text) = state.metrics.render(accept);
+        reply::respond(StatusCode::OK, content_type, body::full(text))
+    }
+
+    /// Labels come from what is served, never from the request's own words: their number stays bounded (kubernetes-api.md MT5).
+    fn labels(&self, method: &Method, info: Option<&RequestInfo>) -> RequestLabels {
+        let found = info.and_then(|info| {
+            let a = &info.attributes;
+            self.state.registry.find(&a.group, &a.version, &a.resource).map(|resource| (info, resource.info()))
+        });
+        let method = match *method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            _ => "other",
+        };
+        let mut labels = RequestLabels {
+            verb: method,
+            dry_run: "",
+            group: "",
+            version: "",
+            resource: "",
+            subresource: "",
+            scope: "",
+        };
+        if let Some((request, resource)) = found {
+            labels.group = resource.group;
+            labels.version = resource.version;
+            labels.resource = resource.plural;
+            labels.verb = match request.attributes.verb.as_str() {
+                "list" => "LIST",
+                "watch" => "WATCH",
+                _ => method,
+            };
+            let one = !request.attributes.name.is_empty() || labels.verb == "POST";
+            labels.scope = if one { "resource" } else { "cluster" };
+        }
+        labels
+    }
+}
+
+#[async_trait]
+impl Service for Door {
+    async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let started_ms = self.state.clock.now().boot_ms;
+        let audit_id = request.headers().get(AUDIT_ID).filter(|id| id.len() <= 128).cloned().unwrap_or_else(|| self.audit_id());
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let mut response = self.answer(request, peer).await;
+        let took_ms = self.state.clock.now().boot_ms.saturating_sub(started_ms);
+        let code = response.status().as_u16();
+        let labels = self.labels(&method, response.extensions().get::<RequestInfo>());
+        #[expect(clippy::cast_precision_loss, reason = "durations in ms are far below 2^52")]
+        self.state.metrics.request(&labels, code, took_ms as f64 / 1000.0);
+        tracing::debug!(%method, %path, code, took_ms, peer = %peer.addr, "request");
+        response.headers_mut().insert(AUDIT_ID, audit_id);
+        response
+    }
+}
+
+impl Door {
+    fn audit_id(&self) -> HeaderValue {
+        let mut bytes = [0; 16];
+        self.state.world.random(&mut bytes);
+        let id = eartag_api::meta::Uid::from_random(bytes).to_string();
+        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
+}
+
+fn version() -> Response<Body> {
+    match serde_json::to_vec(&version::version_info()) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            reply::respond(StatusCode::OK, "application/json", body::full(bytes))
+        }
+        Err(_) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the version cannot be shown\n"),
+    }
+}
+
+fn refuse(failure: &AuthnFailure) -> Response<Body> {
+    reply::status(&failure.refusal().status(&Subject::default()), Form::JSON)
+}

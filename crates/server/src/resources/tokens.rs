@@ -1,0 +1,357 @@
+//! `tokens.ext.cattle.io`: people's own API tokens (seed 1, ext-token.md).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eartag_api::ext::{Token, TokenPrincipal, TokenSpec, TokenStatus};
+use eartag_api::meta::Meta;
+use eartag_apiserver::field_error::FieldError;
+use eartag_apiserver::info::{Column, Naming, ResourceInfo};
+use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Once, Stored, Verb};
+use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::schema::SchemaError;
+use eartag_apiserver::time::format_rfc3339;
+use eartag_apiserver::user::Attributes;
+use eartag_apiserver::{Map, Tree};
+use eartag_core::collections::{CLUSTERS, EXT_TOKENS, LEGACY_TOKENS};
+use eartag_core::duration::{quote, ttl_cell};
+use eartag_core::features::Feature;
+use eartag_core::record::Gist;
+use eartag_core::token::{
+    ClusterAccess, CreateToken, Creator, Proof, RefusalKind, Standing, TokenRefusal, UpdateToken, create, shown_enabled,
+    update,
+};
+use eartag_core::{Credential, Face, LegacyTokenRecord, Lifetime, Principal, TokenRecord};
+use eartag_storage::{CollectionId, Condition, Scope, Store};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::{AGE_COLUMN, ALL_VERBS, EXT, MANAGEMENT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed};
+use crate::authn::{Caller, TOKEN_ID};
+use crate::observer::Tables;
+use crate::sweeper::owner_exists;
+
+/// Prefix of every token's name.
+const PREFIX: &str = "token-";
+/// A label that selectors see and nobody else (ext-token.md §7.3).
+const HIDDEN_LABEL: (&str, &str) = ("cattle.io/kind", "token");
+/// Where the secret stands in the one reply that holds it.
+const VALUE: &[&str] = &["status", "value"];
+/// The same, ready for an Authorization header.
+const BEARER: &[&str] = &["status", "bearerToken"];
+
+/// The lens over ext tokens.
+pub struct Tokens {
+    info: ResourceInfo,
+    tables: Arc<Tables>,
+    store: Store,
+}
+
+impl Tokens {
+    /// The lens; owners, settings and usage come from the tables, clusters from the store.
+    pub fn new(tables: Arc<Tables>, store: Store) -> Result<Tokens, SchemaError> {
+        let columns = vec![
+            Column { description: "Name of the token, unique among all tokens.", ..NAME_COLUMN },
+            column("User", 1, "User is the owner of the token"),
+            column("Kind", 0, "Kind/purpose of the token"),
+            column("TTL", 0, "The time-to-live for the token"),
+            AGE_COLUMN,
+            column("Description", 1, "Human readable description of the token"),
+        ];
+        let info = ResourceInfo {
+            group: EXT,
+            version: "v1",
+            kind: "Token",
+            plural: "tokens",
+            singular: "token",
+            short_names: &[],
+            categories: &[],
+            namespaced: false,
+            description: "Token is a credential of a user for the API. Its secret is shown once, in the answer to its creation.",
+            schema: Arc::new(schema::<Token>("io.cattle.ext.v1.Token")?),
+            columns,
+            selectable: &["spec.userID", "spec.kind", "spec.enabled", "spec.clusterName"],
+            verbs: ALL_VERBS,
+            naming: Naming::Generated { prefix: PREFIX },
+            update_needs_version: false,
+            delete_returns_object: true,
+            patch_types: PATCHES,
+        };
+        Ok(Tokens { info, tables, store })
+    }
+
+    fn decode(stored: &Stored<'_>) -> Result<Credential, Corrupt> {
+        TokenRecord::decode(stored.body)
+            .map(|record| record.credential)
+            .ok_or_else(|| Corrupt("the token cannot be decoded".to_owned()))
+    }
+
+    fn owner_enabled(&self, credential: &Credential) -> bool {
+        self.tables.verifier.owner_enabled(&credential.owner, credential.owner_uid)
+    }
+
+    /// Whether the caller may use the cluster that the token shall be restricted to (DEC44).
+    async fn cluster_access(&self, cluster: &str, cx: &Cx) -> ClusterAccess {
+        if cluster.is_empty() {
+            return ClusterAccess::Unrestricted;
+        }
+        if self.store.get(CLUSTERS, cluster.as_bytes()).is_none() {
+            return ClusterAccess::Absent;
+        }
+        let wants = Attributes::resource("get", MANAGEMENT, "clusters", cluster);
+        if cx.authorizer.authorize(&cx.user, &wants).await.allowed() {
+            ClusterAccess::Granted
+        } else {
+            ClusterAccess::Denied
+        }
+    }
+
+    /// The principal of the token that an impersonated request names (DEC15).
+    fn named_principal(&self, id: &str, user: &str) -> Option<Principal> {
+        let name = id.strip_prefix(Face::Ext.prefix()).unwrap_or(id);
+        let (face, entry) = self.tables.verifier.token(name)?;
+        let (body, _) = eartag_api::frame::split(entry.value())?;
+        let credential = match face {
+            Face::Ext => TokenRecord::decode(body)?.credential,
+            Face::Legacy => LegacyTokenRecord::decode(body)?.credential,
+        };
+        (credential.owner == user).then_some(credential.principal)
+    }
+}
+
+/// The `requesttokenid` of a request; several count as none.
+fn token_id(cx: &Cx) -> Option<&str> {
+    match cx.user.extra.get(TOKEN_ID).map(Vec::as_slice) {
+        Some([one]) => Some(one),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl Kind for Tokens {
+    fn info(&self) -> &ResourceInfo {
+        &self.info
+    }
+
+    fn served(&self) -> bool {
+        self.tables.features.enabled(Feature::ExtTokens)
+    }
+
+    fn collection(&self) -> CollectionId {
+        EXT_TOKENS
+    }
+
+    async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
+        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await;
+        Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
+    }
+
+    fn owner<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {
+        Gist::decode(body).map(|gist| gist.owner.as_bytes())
+    }
+
+    /// The tokens of a deleted user are gone when the user is; the sweeper only tidies up.
+    fn exists(&self, body: &[u8]) -> bool {
+        Gist::decode(body).is_none_or(|gist| owner_exists(&self.tables, gist.owner, gist.owner_uid))
+    }
+
+    fn hidden_label(&self) -> Option<(&'static str, &'static str)> {
+        Some(HIDDEN_LABEL)
+    }
+
+    fn show(&self, stored: &Stored<'_>, cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
+        let credential = Tokens::decode(stored)?;
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("generateName".to_owned(), PREFIX.into());
+            metadata.remove("generation");
+            let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert(Face::Ext.owner_label().to_owned(), credential.owner.clone().into());
+                labels.insert(Face::Ext.kind_label().to_owned(), credential.kind.clone().into());
+            }
+        }
+        let created_s = stored.meta.created_s;
+        let expires_ms = credential.lifetime.expires_ms(created_s);
+        let stamp = self.tables.usage.get(stored.meta.uid);
+        let seconds = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
+        let token = Token {
+            spec: TokenSpec {
+                enabled: Some(shown_enabled(&credential, self.owner_enabled(&credential))),
+                ttl: Face::Ext.shown_ttl(credential.lifetime),
+                user_principal: shown_principal(&credential.principal),
+                user_id: credential.owner,
+                kind: credential.kind,
+                description: credential.description,
+                cluster_name: credential.cluster,
+            },
+            status: TokenStatus {
+                current: token_id(cx).is_some_and(|id| id == stored.name),
+                expired: credential.lifetime.expired(created_s, cx.now_ms),
+                expires_at: expires_ms.map(|ms| format_rfc3339(seconds(ms))).unwrap_or_default(),
+                last_update_time: format_rfc3339(credential.last_update_s),
+                last_used_at: stamp.last_used_s.map(format_rfc3339),
+                last_activity_seen: stamp.last_activity_s.map(format_rfc3339),
+                ..TokenStatus::default()
+            },
+        };
+        fill(object, &token);
+        Ok(())
+    }
+
+    async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
+        strip_reserved(meta);
+        let spec: TokenSpec = typed::<Token>(asked)?.spec;
+        let asked = CreateToken {
+            user_id: spec.user_id,
+            kind: spec.kind,
+            description: spec.description,
+            ttl: Some(spec.ttl),
+            enabled: spec.enabled,
+            cluster: spec.cluster_name,
+        };
+        let user = self.tables.verifier.owner(&cx.user.name);
+        let caller = cx.fact::<Caller>();
+        let named;
+        let proof = match (caller.and_then(Caller::own_token), token_id(cx)) {
+            (Some(token), _) => Proof::Token(&token.principal),
+            _ if caller.is_some_and(Caller::is_certificate_login) => Proof::Certificate,
+            (None, Some(id)) => match self.named_principal(id, &cx.user.name) {
+                Some(principal) => {
+                    named = principal;
+                    Proof::Token(&named)
+                }
+                None => Proof::Unknown(id),
+            },
+            (None, None) => Proof::Missing,
+        };
+        let creator = Creator { name: &cx.user.name, user: user.as_deref(), proof };
+        let cluster = self.cluster_access(&asked.cluster, cx).await;
+        let max = self.tables.settings.snapshot().max_ttl;
+        let made = create(&asked, &creator, cluster, max, cx.now_s(), &mut |bytes| cx.world.random(bytes))
+            .map_err(refusal)?;
+        made.warnings.into_iter().for_each(|warning| cx.warn(warning));
+        let bearer = Face::Ext.bearer(name, &made.secret);
+        let once = Once {
+            fields: vec![
+                (VALUE, SecretString::from(made.secret.expose().to_owned())),
+                (BEARER, SecretString::from(bearer.expose().to_owned())),
+            ],
+        };
+        Ok(Draft {
+            body: TokenRecord { credential: made.credential }.encode(),
+            once: Some(once),
+            // A name is unique over both faces (DEC21).
+            conditions: vec![Condition::Absent { collection: LEGACY_TOKENS, key: name.as_bytes().to_vec() }],
+            also: Vec::new(),
+        })
+    }
+
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        _seen: &Tree,
+        asked: &Tree,
+        meta: &mut Meta,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
+        strip_reserved(meta);
+        let before = Tokens::decode(old).map_err(|Corrupt(why)| Refusal::Internal(why))?;
+        let text = |key: &str| asked.pointer(&format!("/spec/{key}")).and_then(Value::as_str);
+        let principal: Option<Principal> = match asked.pointer("/spec/userPrincipal") {
+            None => None,
+            Some(tree) => Some(stored_principal(typed(tree)?)).filter(|p| *p != Principal::default()),
+        };
+        let wishes = UpdateToken {
+            uid: asked.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()),
+            user_id: text("userID"),
+            kind: text("kind"),
+            principal: principal.as_ref(),
+            cluster: text("clusterName"),
+            description: Some(text("description").unwrap_or_default()),
+            ttl: asked.pointer("/spec/ttl").and_then(Value::as_i64),
+            enabled: asked.pointer("/spec/enabled").and_then(Value::as_bool),
+        };
+        let standing = Standing {
+            face: Face::Ext,
+            uid: old.meta.uid,
+            created_s: old.meta.created_s,
+            owner_enabled: self.owner_enabled(&before),
+            full_access: cx.authorizer.full_access(&cx.user, "update", EXT).await,
+        };
+        let max = self.tables.settings.snapshot().max_ttl;
+        let updated = update(&before, &standing, &wishes, max, cx.now_ms).map_err(refusal)?;
+        updated.warnings.into_iter().for_each(|warning| cx.warn(warning));
+        if updated.credential.same_as(&before) && *meta == *old.meta {
+            return Ok(Draft::of(old.body.to_vec()));
+        }
+        Ok(Draft::of(TokenRecord { credential: updated.credential }.encode()))
+    }
+
+    fn uid_differs(&self, _sent: &str, _stored: &str) -> Refusal {
+        Refusal::BadRequest("meta.UID is immutable".to_owned())
+    }
+
+    fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree> {
+        let ttl = object.pointer("/spec/ttl").and_then(Value::as_i64).unwrap_or_default();
+        let lifetime = u64::try_from(ttl).map_or(Lifetime::Forever, Lifetime::For);
+        vec![
+            cell(object, "/metadata/name"),
+            cell(object, "/spec/userID"),
+            cell(object, "/spec/kind"),
+            ttl_cell(lifetime).into(),
+            age(object, cx),
+            cell(object, "/spec/description"),
+        ]
+    }
+}
+
+/// Reserved labels are derived from the record, so they are never stored.
+fn strip_reserved(meta: &mut Meta) {
+    for label in [Face::Ext.owner_label(), Face::Ext.kind_label(), HIDDEN_LABEL.0] {
+        meta.labels.remove(label);
+    }
+}
+
+fn shown_principal(p: &Principal) -> TokenPrincipal {
+    TokenPrincipal {
+        display_name: p.display_name.clone(),
+        extra_info: p.extra_info.clone(),
+        login_name: p.login_name.clone(),
+        me: p.me,
+        member_of: p.member_of,
+        name: p.name.clone(),
+        principal_type: p.principal_type.clone(),
+        profile_picture: p.profile_picture.clone(),
+        profile_url: p.profile_url.clone(),
+        provider: p.provider.clone(),
+    }
+}
+
+fn stored_principal(p: TokenPrincipal) -> Principal {
+    Principal {
+        name: p.name,
+        display_name: p.display_name,
+        login_name: p.login_name,
+        profile_picture: p.profile_picture,
+        profile_url: p.profile_url,
+        principal_type: p.principal_type,
+        me: p.me,
+        member_of: p.member_of,
+        provider: p.provider,
+        extra_info: p.extra_info,
+    }
+}
+
+/// The rules' refusals in the library's words.
+fn refusal(refusal: TokenRefusal) -> Refusal {
+    let text = refusal.to_string();
+    match (refusal.kind(), refusal) {
+        (_, TokenRefusal::Invalid { field, value, message }) => {
+            let _ = quote(&value);
+            Refusal::Invalid(vec![FieldError::invalid(field, value, message)])
+        }
+        (RefusalKind::Forbidden, _) => Refusal::Forbidden(text),
+        (RefusalKind::BadRequest, _) => Refusal::BadRequest(text),
+        (_, _) => Refusal::BadRequest(text),
+    }
+}

@@ -1,0 +1,15 @@
+//! The black-box tests, a module per door. Each test starts a server of its own (see the harness, this package's library).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod isolation;
+mod seed;
+mod users;

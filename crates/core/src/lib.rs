@@ -1,6 +1,6 @@
 //! The rules of Eartag: the life of a token, ttl, secrets and hashes, the verifier's table, who may do what, settings, features.
 //!
-//! Nothing in here does IO, waits, reads a clock or draws randomness: [`Now`](time::Now) and random bytes are arguments, the store's
+//! Nothing in here does IO, waits, reads a clock or draws randomness: [`Now`] and random bytes are arguments, the store's
 //! changes are fed in. All state machines are plain structs that can be tested without a server.
 //!
 //! ```text

@@ -1,10 +1,13 @@
-//! Built-in roles and features, which every store has; settings and the cluster `local` are in [`setup`](crate::setup).
+//! The objects that every store has: built-in roles, settings, features, and the cluster `local`.
 
-use eartag_core::collections::{FEATURES, GLOBAL_ROLES};
+use eartag_core::collections::{CLUSTERS, FEATURES, GLOBAL_ROLES, SETTINGS};
 use eartag_core::rbac::builtin_global_roles;
-use eartag_core::{FeatureRecord, GlobalRoleRecord, features};
+use eartag_core::{ClusterRecord, FeatureRecord, GlobalRoleRecord, SettingRecord, features, settings};
 
 use crate::bootstrap::Seed;
+
+/// Id of the cluster that is this server itself.
+const LOCAL_CLUSTER: &str = "local";
 
 /// All of them. Values that administrators chose are left alone; what belongs to the program is brought up to date.
 pub fn all() -> Vec<Seed> {
@@ -23,7 +26,29 @@ pub fn all() -> Vec<Seed> {
             body: Box::new(|stored| stored.is_none().then(|| FeatureRecord::default().encode())),
         });
     }
+    for info in settings::all() {
+        seeds.push(Seed {
+            collection: SETTINGS,
+            name: info.name.to_owned(),
+            body: Box::new(|stored| stored.is_none().then(|| SettingRecord::default().encode())),
+        });
+    }
+    seeds.push(Seed {
+        collection: CLUSTERS,
+        name: LOCAL_CLUSTER.to_owned(),
+        body: Box::new(|stored| stored.is_none().then(local_cluster)),
+    });
     seeds
+}
+
+fn local_cluster() -> Vec<u8> {
+    ClusterRecord {
+        display_name: LOCAL_CLUSTER.to_owned(),
+        description: "This server itself".to_owned(),
+        internal: true,
+        ..ClusterRecord::default()
+    }
+    .encode()
 }
 
 /// The rules of a built-in role are the program's; whether new users get it is the administrators'.

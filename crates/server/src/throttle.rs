@@ -91,7 +91,11 @@ impl Throttle {
             (buckets.level(address), self.limits.address, true),
             (buckets.all, self.limits.all, buckets.level(pair) > now_ms),
         ];
-        let wait = full.iter().filter(|(.., counts)| *counts).map(|(level, rate, _)| rate.wait(*level, now_ms)).max();
+        let wait = full
+            .iter()
+            .filter(|(.., counts)| *counts)
+            .map(|(level, rate, _)| rate.wait(*level, now_ms))
+            .max();
         if let Some(wait) = wait.filter(|wait| *wait > 0) {
             let seconds = u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX);
             return Err(RetryAfter(seconds.max(1)));
@@ -239,7 +243,8 @@ mod tests {
     #[test]
     fn an_ipv6_host_is_its_whole_network() {
         let throttle = Throttle::new(LIMITS);
-        let through = (0..50).filter(|i| fail(&throttle, "admin", &format!("2001:db8::{i}"), NOW).is_ok()).count();
+        let through =
+            (0..50).filter(|i| fail(&throttle, "admin", &format!("2001:db8::{i}"), NOW).is_ok()).count();
         assert_eq!(through, 3);
         assert!(fail(&throttle, "admin", "2001:db8:0:1::1", NOW).is_ok());
     }

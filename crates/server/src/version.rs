@@ -43,12 +43,12 @@ pub struct VersionInfo {
 pub fn version_info() -> VersionInfo {
     VersionInfo {
         major: "1",
-        minor: "34",
+        minor: "33",
         emulation_major: "1",
-        emulation_minor: "34",
+        emulation_minor: "33",
         min_compatibility_major: "1",
-        min_compatibility_minor: "33",
-        git_version: "v1.34.2+eartag",
+        min_compatibility_minor: "32",
+        git_version: "v1.33.0+eartag",
         git_commit: COMMIT.unwrap_or("unknown"),
         git_tree_state: if COMMIT.is_some() { "clean" } else { "unknown" },
         build_date: option_env!("EARTAG_BUILD_DATE").unwrap_or("1970-01-01T00:00:00Z"),
@@ -80,7 +80,7 @@ mod tests {
     fn clients_can_parse_it() {
         let json = serde_json::to_value(version_info()).unwrap();
         assert!(json["minor"].as_str().unwrap().parse::<u32>().is_ok());
-        assert!(json["gitVersion"].as_str().unwrap().starts_with("v1.34."));
+        assert!(json["gitVersion"].as_str().unwrap().starts_with("v1.33."));
         assert!(!json["gitVersion"].as_str().unwrap().contains(PRODUCT));
         for member in
             ["emulationMinor", "minCompatibilityMinor", "gitTreeState", "buildDate", "goVersion", "platform"]

@@ -130,7 +130,9 @@ impl Follower for Mirror {
             let Some(changes) = self.read(|state| state.changes(commit, &mut scratch)) else { continue };
             // The observer first: whoever sees the mirror here finds the observer here too, and no lock is held while it works, so that
             // an observer's own lock can never be part of a cycle with this one.
-            self.observer.apply(&changes);
+            if !changes.is_empty() {
+                self.observer.apply(&changes);
+            }
             self.write(|state| {
                 for change in changes {
                     state.apply(change, &mut wake);

@@ -34,7 +34,7 @@ use crate::{BackupError, Commit, CommitError, OpenError, Options, Revision, writ
 /// How a [`Sqlite`] engine treats its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// Pages of 4 KiB in the write-ahead log after which a checkpoint starts beside the writer. 1,000 by default.
+    /// Pages of 4 KiB in the write-ahead log after which a checkpoint starts beside the writer. 4,000 by default.
     pub checkpoint_pages: u32,
     /// Pages in the write-ahead log after which the writer waits for a checkpoint, so that the log can start over. 16,384 by default.
     pub checkpoint_pages_hard: u32,
@@ -44,7 +44,7 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { checkpoint_pages: 1000, checkpoint_pages_hard: 16_384, max_bytes: None }
+        Self { checkpoint_pages: 4000, checkpoint_pages_hard: 16_384, max_bytes: None }
     }
 }
 

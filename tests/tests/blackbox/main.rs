@@ -10,6 +10,9 @@
     reason = "tests"
 )]
 
+mod crash;
 mod isolation;
+mod lists;
 mod seed;
 mod users;
+mod watch;

@@ -1,5 +1,7 @@
 //! Users, passwords, logins, and what happens to tokens with them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use eartag_tests::http::text;
 use eartag_tests::people::{LOGIN, login, token};
 use eartag_tests::{BOOTSTRAP_PASSWORD, MANAGEMENT, Person, Server, TOKENS, needs_kubectl};
@@ -143,7 +145,7 @@ fn credentials_come_as_bearer_basic_or_cookie() {
     let minted = ann.mint(json!({}));
     let plain = server.anonymous();
     let path = token(&minted.name);
-    let base64 = |text: &str| base64_url(text.as_bytes());
+    let base64 = |text: &str| URL_SAFE.encode(text);
     let as_cookie = |value: &str| plain.with("Cookie", &format!("R_SESS={value}"));
     for http in [
         plain.bearer(&minted.bearer),
@@ -417,21 +419,4 @@ fn last_used_is_shown_and_moves_no_revision() {
     assert_eq!(ann.http.revision(TOKENS), revision);
     let list = ann.http.get(TOKENS).want(200);
     assert_eq!(list["items"][0]["status"]["lastUsedAt"], used.as_str());
-}
-
-/// URL-safe base64 with padding.
-fn base64_url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let n = chunk.iter().chain([0, 0].iter()).take(3).fold(0u32, |n, b| n << 8 | u32::from(*b));
-        for i in 0..4 {
-            if i <= chunk.len() {
-                out.push(char::from(ALPHABET[(n >> (18 - 6 * i) & 63) as usize]));
-            } else {
-                out.push('=');
-            }
-        }
-    }
-    out
 }

@@ -23,7 +23,13 @@ pub struct PublicAddress {
 impl PublicAddress {
     /// Finds the address. Forwarding headers count only if the peer is a trusted proxy; where there is no usable `Host`, `server_url` is taken.
     #[must_use]
-    pub fn of(headers: &HeaderMap, uri: &Uri, peer: IpAddr, trusted: &[Cidr], server_url: &str) -> PublicAddress {
+    pub fn of(
+        headers: &HeaderMap,
+        uri: &Uri,
+        peer: IpAddr,
+        trusted: &[Cidr],
+        server_url: &str,
+    ) -> PublicAddress {
         let proxied = is_trusted(peer, trusted);
         let forwarded = |name: &str| if proxied { first(headers, name) } else { None };
         let scheme = match forwarded("x-forwarded-proto") {
@@ -156,8 +162,14 @@ mod tests {
 
     fn base(pairs: &[(&'static str, &str)], uri: &str, peer: &str) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        PublicAddress::of(&headers(pairs), &uri.parse().unwrap(), peer.parse().unwrap(), &trusted, "https://set.example/r")
-            .base()
+        PublicAddress::of(
+            &headers(pairs),
+            &uri.parse().unwrap(),
+            peer.parse().unwrap(),
+            &trusted,
+            "https://set.example/r",
+        )
+        .base()
     }
 
     #[test]
@@ -189,9 +201,15 @@ mod tests {
             ("x-api-url-prefix", "/tokens/"),
         ];
         assert_eq!(base(&pairs, "/v3", "10.9.8.7"), "http://outer.example/tokens");
-        assert_eq!(base(&[("host", "inner"), ("x-api-host", "api.example")], "/v3", "10.9.8.7"), "https://api.example");
+        assert_eq!(
+            base(&[("host", "inner"), ("x-api-host", "api.example")], "/v3", "10.9.8.7"),
+            "https://api.example"
+        );
         for bad in ["evil", "/a//b", "/\"x", "/<script>"] {
-            assert_eq!(base(&[("host", "inner"), ("x-api-url-prefix", bad)], "/v3", "10.0.0.1"), "https://inner");
+            assert_eq!(
+                base(&[("host", "inner"), ("x-api-url-prefix", bad)], "/v3", "10.0.0.1"),
+                "https://inner"
+            );
         }
     }
 

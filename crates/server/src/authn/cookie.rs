@@ -98,7 +98,8 @@ mod tests {
     fn clearing_expires_both_cookies() {
         let mut headers = HeaderMap::new();
         clear(&mut headers);
-        let all: Vec<_> = headers.get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+        let all: Vec<_> =
+            headers.get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap().to_owned()).collect();
         assert_eq!(all.len(), 2);
         assert!(all[0].starts_with("R_SESS=; Path=/; Expires=Wed, 10 Feb 1982 23:00:00 GMT"));
         assert!(all[1].starts_with("CSRF=; "));

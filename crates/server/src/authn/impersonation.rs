@@ -43,7 +43,9 @@ impl Asked {
             let value = std::str::from_utf8(value.as_bytes())
                 .map_err(|_| Refusal::BadRequest(format!("the header {name} is not UTF-8")))?;
             if elements.len() >= MAX_ELEMENTS {
-                return Err(Refusal::BadRequest(format!("more than {MAX_ELEMENTS} elements of impersonation")));
+                return Err(Refusal::BadRequest(format!(
+                    "more than {MAX_ELEMENTS} elements of impersonation"
+                )));
             }
             match name {
                 USER if asked.user.is_empty() => value.clone_into(&mut asked.user),
@@ -107,7 +109,9 @@ impl Asked {
 
     fn attributes(&self) -> Vec<Attributes> {
         const AUTHENTICATION: &str = "authentication.k8s.io";
-        let wants = |group: &str, resource: &str, name: &str| Attributes::resource("impersonate", group, resource, name);
+        let wants = |group: &str, resource: &str, name: &str| {
+            Attributes::resource("impersonate", group, resource, name)
+        };
         let mut all = vec![wants("", "users", &self.user)];
         all.extend(self.groups.iter().map(|group| wants("", "groups", group)));
         if !self.uid.is_empty() {
@@ -202,7 +206,10 @@ mod tests {
         Asked::parse(&headers)
     }
 
-    async fn act(pairs: &[(&'static str, &str)], allowed: &'static [&'static str]) -> Result<UserInfo, Refusal> {
+    async fn act(
+        pairs: &[(&'static str, &str)],
+        allowed: &'static [&'static str],
+    ) -> Result<UserInfo, Refusal> {
         let real = UserInfo { name: "user-real".into(), ..UserInfo::default() };
         parse(pairs)?.unwrap().authorize(&real, &Allows(allowed)).await
     }
@@ -216,7 +223,10 @@ mod tests {
     fn everything_but_the_user_needs_the_user() {
         for header in ["impersonate-group", "impersonate-uid", "impersonate-extra-scopes"] {
             let Err(Refusal::BadRequest(text)) = parse(&[(header, "x")]) else { panic!("{header}") };
-            assert!(text.starts_with("requested [") && text.ends_with("] without impersonating a user"), "{text}");
+            assert!(
+                text.starts_with("requested [") && text.ends_with("] without impersonating a user"),
+                "{text}"
+            );
         }
         assert!(parse(&[("impersonate-user", "")]).is_err());
     }
@@ -226,7 +236,8 @@ mod tests {
         assert!(parse(&[("impersonate-user", "a"), ("impersonate-user", "b")]).is_err());
         assert!(parse(&[("impersonate-user", "a"), ("impersonate-extra-%zz", "b")]).is_err());
         assert!(parse(&[("impersonate-user", "a"), ("impersonate-usr", "b")]).is_err());
-        let many: Vec<_> = (0..100).map(|_| ("impersonate-group", "g")).chain([("impersonate-user", "a")]).collect();
+        let many: Vec<_> =
+            (0..100).map(|_| ("impersonate-group", "g")).chain([("impersonate-user", "a")]).collect();
         assert!(parse(&many).is_err());
     }
 
@@ -257,7 +268,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_refusal_names_the_resource() {
-        let Err(Refusal::ForbiddenText(text)) = act(&[("impersonate-user", "user-b")], &[]).await else { panic!() };
+        let Err(Refusal::ForbiddenText(text)) = act(&[("impersonate-user", "user-b")], &[]).await else {
+            panic!()
+        };
         assert_eq!(
             text,
             "users \"user-b\" is forbidden: User \"user-real\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
@@ -279,7 +292,14 @@ mod tests {
     #[test]
     fn claims_of_identity_do_not_reach_handlers() {
         let mut headers = HeaderMap::new();
-        for name in ["authorization", "impersonate-user", "impersonate-extra-a", "x-remote-user", "x-remote-extra-b", "accept"] {
+        for name in [
+            "authorization",
+            "impersonate-user",
+            "impersonate-extra-a",
+            "x-remote-user",
+            "x-remote-extra-b",
+            "accept",
+        ] {
             headers.insert(name, "x".parse().unwrap());
         }
         headers.insert("connection", "x-remote-user".parse().unwrap());

@@ -13,6 +13,8 @@ pub mod address;
 mod caller;
 mod check;
 pub mod cookie;
+#[cfg(test)]
+mod fuzz_tests;
 mod gate;
 pub mod impersonation;
 mod pool;
@@ -179,7 +181,11 @@ async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (
     }
 }
 
-fn by_certificate(state: &State, peer: &Peer, client: IpAddr) -> Result<Caller, (AuthnFailure, &'static str)> {
+fn by_certificate(
+    state: &State,
+    peer: &Peer,
+    client: IpAddr,
+) -> Result<Caller, (AuthnFailure, &'static str)> {
     if let Some(certificate) = &peer.certificate {
         let owner = state.tables.verifier.owner(&certificate.common_name);
         let owner = owner.map(|owner| Owner {
@@ -228,7 +234,8 @@ fn certificate_user(certificate: &ClientCertificate, owner: Option<&Owner>) -> O
     if name.is_empty() || owner.is_some_and(|owner| !owner.good) || (owner.is_none() && looks_like_user) {
         return None;
     }
-    let mut user = UserInfo { name: name.clone(), groups: certificate.organizations.clone(), ..UserInfo::default() };
+    let mut user =
+        UserInfo { name: name.clone(), groups: certificate.organizations.clone(), ..UserInfo::default() };
     add_group(&mut user.groups, AUTHENTICATED);
     if let Some(owner) = owner {
         add_group(&mut user.groups, CATTLE_AUTHENTICATED);

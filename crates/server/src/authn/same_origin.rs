@@ -23,7 +23,8 @@ pub fn allows(method: &Method, headers: &HeaderMap, own: &PublicAddress, server_
 pub fn repeats_csrf_token(headers: &HeaderMap) -> bool {
     let repeated = headers.get(cookie::CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let token = cookie::value(headers, cookie::CSRF).unwrap_or_default();
-    !token.is_empty() && aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), repeated.as_bytes()).is_ok()
+    !token.is_empty()
+        && aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), repeated.as_bytes()).is_ok()
 }
 
 fn is_safe(method: &Method) -> bool {
@@ -76,7 +77,14 @@ mod tests {
             assert!(ask(method.clone(), &[("origin", "https://a.example:8443")]));
             assert!(ask(method.clone(), &[("origin", "https://SERVER.example")]));
             assert!(!ask(method.clone(), &[]));
-            for origin in ["null", "https://evil.example", "https://a.example", "http://a.example:8443", "https://a.example:8443.evil.example", "https://x@a.example:8443"] {
+            for origin in [
+                "null",
+                "https://evil.example",
+                "https://a.example",
+                "http://a.example:8443",
+                "https://a.example:8443.evil.example",
+                "https://x@a.example:8443",
+            ] {
                 assert!(!ask(method.clone(), &[("origin", origin)]), "{origin}");
             }
         }

@@ -36,7 +36,8 @@ impl Source {
     /// Looks at the headers. The cookie counts only where there is no (or a blank) `Authorization` header.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Source {
-        let mut present = headers.get_all(AUTHORIZATION).iter().filter(|v| !v.as_bytes().trim_ascii().is_empty());
+        let mut present =
+            headers.get_all(AUTHORIZATION).iter().filter(|v| !v.as_bytes().trim_ascii().is_empty());
         if let Some(value) = present.next() {
             // Two headers may mean different things to us and to what stands before us, so they mean nothing.
             return if present.next().is_some() { Source::Unusable } else { from_header(value.as_bytes()) };
@@ -97,7 +98,7 @@ fn decoded(text: &str) -> Option<Zeroizing<String>> {
             .collect(),
     );
     let bytes = LENIENT.decode(standard.as_bytes()).ok()?;
-    String::from_utf8(bytes).ok().map(Zeroizing::new)
+    String::from_utf8(bytes).ok().map(Zeroizing::new).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -122,7 +123,10 @@ mod tests {
     #[test]
     fn the_scheme_is_compared_without_case() {
         for scheme in ["Bearer", "bearer", "BEARER"] {
-            assert_eq!(of(&[("authorization", &format!("{scheme}   ext/token-a:b "))]), seen("bearer", "ext/token-a:b"));
+            assert_eq!(
+                of(&[("authorization", &format!("{scheme}   ext/token-a:b "))]),
+                seen("bearer", "ext/token-a:b")
+            );
         }
         assert_eq!(of(&[("authorization", "bAsIc dG9rZW4tYTpi")]), seen("basic", "token-a:b"));
     }
@@ -140,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_present_header_is_never_followed_by_the_cookie() {
-        for header in ["Digest x", "Bearer", "Bearer ", "Basic", "garbage", "Negotiate abc", "Bearer\u{a0}x"] {
+        for header in ["Digest x", "Bearer", "Bearer ", "Basic", "garbage", "Negotiate abc", "Bearer\u{a0}x"]
+        {
             let mut headers = HeaderMap::new();
             headers.insert("authorization", http::HeaderValue::from_bytes(header.as_bytes()).unwrap());
             headers.insert("cookie", "R_SESS=token-a:b".parse().unwrap());
@@ -152,7 +157,10 @@ mod tests {
     #[test]
     fn the_cookie_counts_where_the_header_is_absent_or_blank() {
         assert_eq!(of(&[("cookie", "a=1; R_SESS=token-a:b; b=2")]), seen("cookie", "token-a:b"));
-        assert_eq!(of(&[("authorization", "  "), ("cookie", "R_SESS=token-a:b")]), seen("cookie", "token-a:b"));
+        assert_eq!(
+            of(&[("authorization", "  "), ("cookie", "R_SESS=token-a:b")]),
+            seen("cookie", "token-a:b")
+        );
         assert_eq!(of(&[("cookie", "R_SESS=")]).0, "none");
         assert_eq!(of(&[]).0, "none");
     }

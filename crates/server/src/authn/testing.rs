@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use eartag_api::frame;
@@ -31,7 +31,6 @@ use crate::listener::{Body, ClientCertificate, Peer};
 use crate::login::session::{Issued, NewToken, issue};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
-use crate::shutdown::Shutdown;
 use crate::state::{DoorOptions, State};
 use crate::{login, resources, seeds, v3};
 
@@ -70,10 +69,13 @@ impl Scene {
         let settings = SettingsTable::new(Overrides::default());
         let tables = Arc::new(Tables::new(settings, Features::new(FeatureDefaults::default()), gate.clone()));
         let store =
-            Store::open(Box::new(Memory::new()), collections::all(), tables.clone(), Options::default()).await.unwrap();
-        let (registry, kinds) = resources::registry(&tables, &store).unwrap();
-        let registry = Arc::new(registry);
+            Store::open(Box::new(Memory::new()), collections::all(), tables.clone(), Options::default())
+                .await
+                .unwrap();
         let world = Arc::new(TestWorld(AtomicU64::new(NOW_MS)));
+        let shared: Arc<dyn World> = world.clone();
+        let (registry, kinds) = resources::registry(&tables, &store, &shared).unwrap();
+        let registry = Arc::new(registry);
         let authorizer = Arc::new(RoleAuthorizer::new(tables.clone()));
         let api = Api::new(store.clone());
         let (_, ending) = watch::channel(false);
@@ -90,7 +92,7 @@ impl Scene {
             tables,
             gate,
             clock: Arc::new(SystemClock),
-            world: world.clone(),
+            world: shared,
             authorizer,
             registry,
             server,
@@ -98,7 +100,7 @@ impl Scene {
             kinds,
             metrics: Metrics::new(0.0),
             health: Arc::new(Health::new()),
-            shutdown: Shutdown::new(),
+            shutdown: crate::shutdown::channel().1,
             options: DoorOptions::default(),
         });
         let scene = Scene { state, world, peer: peer("9.9.9.9") };
@@ -228,7 +230,11 @@ pub fn system_admin() -> Peer {
     Peer { certificate: Some(Arc::new(certificate)), ..peer("127.0.0.1") }
 }
 
-/// A hash of a password.
-pub fn hash(password: &str) -> PasswordHash {
-    PasswordHash::make(&PlainSecret::new(password), [3; 32])
+/// The password of [`hash`].
+pub const PASSWORD: &str = "correct horse battery";
+
+/// The hash of [`PASSWORD`], computed once: it takes its time.
+pub fn hash() -> PasswordHash {
+    static HASH: OnceLock<PasswordHash> = OnceLock::new();
+    HASH.get_or_init(|| PasswordHash::make(&PlainSecret::new(PASSWORD), [3; 32])).clone()
 }

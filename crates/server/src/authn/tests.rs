@@ -44,7 +44,14 @@ fn a_user_who_is_disabled_or_gone_cannot_log_in_by_certificate() {
 fn the_cluster_is_taken_from_the_path_only() {
     assert_eq!(place_of("/k8s/clusters/c-1/api/v1/pods"), Place::Cluster("c-1"));
     assert_eq!(place_of("/v3/clusters/local"), Place::Cluster("local"));
-    for path in ["/v3/clusters", "/v3/clusters/", "/v3/tokens", "/apis/ext.cattle.io/v1/tokens", "/v1/clusters/c-1", "/"] {
+    for path in [
+        "/v3/clusters",
+        "/v3/clusters/",
+        "/v3/tokens",
+        "/apis/ext.cattle.io/v1/tokens",
+        "/v1/clusters/c-1",
+        "/",
+    ] {
         assert_eq!(place_of(path), Place::Global, "{path}");
     }
 }
@@ -135,7 +142,13 @@ async fn nothing_is_anonymous_and_anything_bad_is_rejected() {
     let token = scene.token(&ann(&scene).await, true, "").await;
     let cookie = format!("R_SESS={}", token.bearer.expose());
     assert_eq!(who(&scene, &[]).await.unwrap_err(), AuthnFailure::Anonymous);
-    for bad in ["Bearer nonsense", "Bearer token-aaaaa:bbb", "Digest x", "Basic !!!", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"] {
+    for bad in [
+        "Bearer nonsense",
+        "Bearer token-aaaaa:bbb",
+        "Digest x",
+        "Basic !!!",
+        "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
+    ] {
         let headers = [("authorization", bad), ("cookie", cookie.as_str())];
         assert_eq!(who(&scene, &headers).await.unwrap_err(), AuthnFailure::Rejected, "{bad}");
     }
@@ -162,7 +175,9 @@ async fn a_restricted_token_is_good_on_paths_of_its_cluster_only() {
     let scene = Scene::new().await;
     let token = scene.token(&ann(&scene).await, false, "c-1").await;
     let bearer = bearer(&token);
-    for (path, good) in [("/k8s/clusters/c-1/api", true), ("/k8s/clusters/c-2/api", false), ("/v3/users", false)] {
+    for (path, good) in
+        [("/k8s/clusters/c-1/api", true), ("/k8s/clusters/c-2/api", false), ("/v3/users", false)]
+    {
         let parts = parts("GET", path, &[("authorization", &bearer), ("x-api-cluster-id", "c-1")]);
         assert_eq!(authenticate(&scene.state, &parts, &scene.peer).await.is_ok(), good, "{path}");
     }
@@ -180,7 +195,8 @@ async fn a_cookie_alone_does_not_change_anything() {
     };
     let alone = authenticate(&scene.state, &ask(&[]), &scene.peer).await;
     assert_eq!(alone.unwrap_err(), AuthnFailure::CrossSite);
-    for proof in [("origin", "https://a.example"), ("x-api-csrf", "abc"), ("referer", "https://a.example/x")] {
+    for proof in [("origin", "https://a.example"), ("x-api-csrf", "abc"), ("referer", "https://a.example/x")]
+    {
         assert!(authenticate(&scene.state, &ask(&[proof]), &scene.peer).await.is_ok(), "{proof:?}");
     }
 }
@@ -224,7 +240,10 @@ async fn a_slow_hash_is_paid_once_and_wrong_guesses_are_limited_by_address() {
     let (body, _) = eartag_api::frame::split(entry.value()).unwrap();
     let mut record = LegacyTokenRecord::decode(body).unwrap();
     record.credential.hash = SecretHash::parse(SCRYPT).unwrap();
-    assert!(record.credential.hash.is_slow() && record.credential.hash.verify(PlainSecret::new("s3cret").expose()));
+    assert!(
+        record.credential.hash.is_slow()
+            && record.credential.hash.verify(PlainSecret::new("s3cret").expose())
+    );
     scene.put(LEGACY_TOKENS, &token.name, record.encode()).await;
     let good = format!("Bearer {}:s3cret", token.name);
     let bad = format!("Bearer {}:wrong", token.name);
@@ -244,18 +263,23 @@ async fn a_slow_hash_is_paid_once_and_wrong_guesses_are_limited_by_address() {
             .await
     });
     has_started.await.unwrap();
-    assert!(who(&scene, &[("authorization", &good)]).await.is_ok(), "remembered, so no turn in the pool is needed");
+    assert!(
+        who(&scene, &[("authorization", &good)]).await.is_ok(),
+        "remembered, so no turn in the pool is needed"
+    );
     release.send(()).unwrap();
     blocker.await.unwrap().unwrap();
 
     for _ in 0..5 {
         assert_eq!(who(&scene, &[("authorization", &bad)]).await.unwrap_err(), AuthnFailure::Rejected);
     }
-    let attempt = scene.state.gate.slow_failures.begin(&token.name, "9.9.9.9".parse().unwrap(), super::testing::NOW_MS);
+    let attempt =
+        scene.state.gate.slow_failures.begin(&token.name, "9.9.9.9".parse().unwrap(), super::testing::NOW_MS);
     assert!(attempt.is_err());
     assert!(who(&scene, &[("authorization", &good)]).await.is_ok(), "a known success is not throttled");
     scene.peer = peer("8.8.8.8");
-    let attempt = scene.state.gate.slow_failures.begin(&token.name, "8.8.8.8".parse().unwrap(), super::testing::NOW_MS);
+    let attempt =
+        scene.state.gate.slow_failures.begin(&token.name, "8.8.8.8".parse().unwrap(), super::testing::NOW_MS);
     assert!(attempt.is_ok());
 }
 

@@ -32,7 +32,9 @@ pub async fn logout(state: &Arc<State>, parts: &Parts, peer: &Peer) -> Reply {
         Err(AuthnFailure::CrossSite) => return V3Error::csrf().into(),
         Err(AuthnFailure::Refused(refusal)) => return V3Error::of(&refusal, &Default::default()).into(),
         // A session that is over is no reason to keep its cookie.
-        Err(AuthnFailure::Anonymous | AuthnFailure::Rejected) => V3Error::new(401, "Unauthorized", NO_CREDENTIAL).into(),
+        Err(AuthnFailure::Anonymous | AuthnFailure::Rejected) => {
+            V3Error::new(401, "Unauthorized", NO_CREDENTIAL).into()
+        }
     };
     if cookie::value(&parts.headers, cookie::SESSION).is_some() && !reply.status.is_server_error() {
         cookie::clear(&mut reply.headers);

@@ -53,7 +53,9 @@ const MAX_DESCRIPTION: usize = 4096;
 /// Whether a path belongs to these doors.
 #[must_use]
 pub fn serves(path: &str) -> bool {
-    ["/v3-public", "/v1-public"].iter().any(|door| path.strip_prefix(door).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    ["/v3-public", "/v1-public"]
+        .iter()
+        .any(|door| path.strip_prefix(door).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         || path.trim_end_matches('/') == "/v1/logout"
 }
 
@@ -102,20 +104,32 @@ where
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     match path {
         "/v1/logout" if parts.method == Method::POST => Ok(logout::logout(state, parts, peer).await),
-        "/v1-public/login" if parts.method == Method::POST => log_in(state, parts, body, peer, address, true).await,
+        "/v1-public/login" if parts.method == Method::POST => {
+            log_in(state, parts, body, peer, address, true).await
+        }
         "/v1-public/authproviders" if get => Ok(Reply::ok(providers::v1())),
-        "/v3-public/authProviders" | "/v3-public/authproviders" if get => Ok(Reply::ok(providers::collection(&base, "authProvider", "authProviders"))),
-        "/v3-public/localProviders" if get => Ok(Reply::ok(providers::collection(&base, "localProvider", "localProviders"))),
-        "/v3-public/localProviders/local" | "/v3-public/authProviders/local" if get => Ok(Reply::ok(providers::local(&base))),
+        "/v3-public/authProviders" | "/v3-public/authproviders" if get => {
+            Ok(Reply::ok(providers::collection(&base, "authProvider", "authProviders")))
+        }
+        "/v3-public/localProviders" if get => {
+            Ok(Reply::ok(providers::collection(&base, "localProvider", "localProviders")))
+        }
+        "/v3-public/localProviders/local" | "/v3-public/authProviders/local" if get => {
+            Ok(Reply::ok(providers::local(&base)))
+        }
         "/v3-public/localProviders/local" if parts.method == Method::POST => match query.get("action") {
             "login" => log_in(state, parts, body, peer, address, false).await,
             "" => Err(V3Error::action_not_available("")),
             action => Err(V3Error::invalid_action(action)),
         },
-        "/v1/logout" | "/v1-public/login" | "/v1-public/authproviders" | "/v3-public/authProviders" | "/v3-public/authproviders"
-        | "/v3-public/localProviders" | "/v3-public/localProviders/local" | "/v3-public/authProviders/local" => {
-            Err(V3Error::method_not_allowed(&parts.method))
-        }
+        "/v1/logout"
+        | "/v1-public/login"
+        | "/v1-public/authproviders"
+        | "/v3-public/authProviders"
+        | "/v3-public/authproviders"
+        | "/v3-public/localProviders"
+        | "/v3-public/localProviders/local"
+        | "/v3-public/authProviders/local" => Err(V3Error::method_not_allowed(&parts.method)),
         _ => Err(V3Error::not_found("the server could not find the requested resource")),
     }
 }
@@ -156,7 +170,9 @@ where
     }
     let form = login.response_type.clone().unwrap_or_default();
     if form == "kubeconfig" || form.starts_with("kubeconfig_") {
-        return Err(V3Error::new(422, "InvalidOption", "responseType kubeconfig is not served").field("responseType"));
+        return Err(
+            V3Error::new(422, "InvalidOption", "responseType kubeconfig is not served").field("responseType")
+        );
     }
     let description = login.description.clone().unwrap_or_default();
     if description.len() > MAX_DESCRIPTION {
@@ -178,9 +194,11 @@ where
 fn from_our_pages(parts: &Parts, address: &PublicAddress) -> bool {
     match parts.headers.get(ORIGIN) {
         None => true,
-        Some(origin) => {
-            origin.to_str().ok().and_then(PublicAddress::parse).is_some_and(|origin| origin.same_origin(address))
-        }
+        Some(origin) => origin
+            .to_str()
+            .ok()
+            .and_then(PublicAddress::parse)
+            .is_some_and(|origin| origin.same_origin(address)),
     }
 }
 
@@ -191,15 +209,11 @@ async fn verified(state: &Arc<State>, login: &Login, client: IpAddr) -> Result<(
     let refused = |refusal: Refusal| V3Error::of(&refusal, &Default::default());
     let passwords = Passwords::of(state);
 
-    let attempt = state
-        .gate
-        .logins
-        .begin(username, client, state.world.now_ms())
-        .map_err(|retry| {
-            state.metrics.token_check("login", "throttled");
-            tracing::warn!(%client, "too many failed logins");
-            refused(password::throttled(retry))
-        })?;
+    let attempt = state.gate.logins.begin(username, client, state.world.now_ms()).map_err(|retry| {
+        state.metrics.token_check("login", "throttled");
+        tracing::warn!(%client, "too many failed logins");
+        refused(password::throttled(retry))
+    })?;
     let known = match state.gate.usernames.find(username) {
         Found::One(user) => state.store.get(USERS, user.as_bytes()).and_then(|entry| {
             let record = password::record_of(&entry)?;

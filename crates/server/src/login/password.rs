@@ -9,12 +9,12 @@ use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
 use eartag_apiserver::refusal::{MODIFIED, Refusal};
+use eartag_core::PasswordHash;
 use eartag_core::collections::{PASSWORDS, SETTINGS, USERS};
 use eartag_core::password::{PasswordRefusal, check_new};
 use eartag_core::record::{PasswordRecord, SettingRecord, UserRecord};
 use eartag_core::secret::PlainSecret;
 use eartag_core::settings::{FIRST_LOGIN, Source};
-use eartag_core::PasswordHash;
 use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Store};
 
 use crate::authn::Busy;
@@ -91,7 +91,12 @@ impl Passwords {
     ///
     /// # Errors
     /// 404 if there is no such user; what the store says.
-    pub async fn set(&self, user: &str, hash: PasswordHash, must_change: Option<bool>) -> Result<(), Refusal> {
+    pub async fn set(
+        &self,
+        user: &str,
+        hash: PasswordHash,
+        must_change: Option<bool>,
+    ) -> Result<(), Refusal> {
         let key = user.as_bytes().to_vec();
         for _ in 0..ATTEMPTS {
             let owner = self.store.get(USERS, &key).ok_or(Refusal::NotFound)?;
@@ -105,7 +110,11 @@ impl Passwords {
                 }
                 None => {
                     let (collection, revision) = (USERS, owner.created());
-                    commit.conditions.push(Condition::CreateRevision { collection, key: key.clone(), revision });
+                    commit.conditions.push(Condition::CreateRevision {
+                        collection,
+                        key: key.clone(),
+                        revision,
+                    });
                 }
             }
             if must_change.is_some() {

@@ -57,9 +57,15 @@ pub struct Issued {
 ///
 /// # Errors
 /// 409 when the user was re-created or is gone, or when no free name was found; what the store says.
-pub async fn issue(store: &Store, world: &dyn World, owner: &Entry, token: &NewToken) -> Result<Issued, Refusal> {
+pub async fn issue(
+    store: &Store,
+    world: &dyn World,
+    owner: &Entry,
+    token: &NewToken,
+) -> Result<Issued, Refusal> {
     let owner_name = String::from_utf8_lossy(owner.key()).into_owned();
-    let owner_head = frame::head(owner.value()).ok_or_else(|| Refusal::Internal("the user's record is corrupt".to_owned()))?;
+    let owner_head = frame::head(owner.value())
+        .ok_or_else(|| Refusal::Internal("the user's record is corrupt".to_owned()))?;
     let random = &mut |bytes: &mut [u8]| world.random(bytes);
     let created_s = seconds(world.now_ms());
 
@@ -105,7 +111,11 @@ pub async fn issue(store: &Store, world: &dyn World, owner: &Entry, token: &NewT
                     revision: owner.created(),
                 },
             ],
-            ops: vec![Op::Put { collection: LEGACY_TOKENS, key, value: frame::frame(&record.encode(), &meta) }],
+            ops: vec![Op::Put {
+                collection: LEGACY_TOKENS,
+                key,
+                value: frame::frame(&record.encode(), &meta),
+            }],
             lane: Lane::Interactive,
         };
         match store.commit(commit).await {
@@ -183,8 +193,9 @@ mod tests {
     async fn store_with_user() -> (Store, Arc<Verifier>, Entry) {
         let verifier = Arc::new(Verifier::new());
         let observer = Arc::new(Follows(Arc::clone(&verifier)));
-        let store =
-            Store::open(Box::new(Memory::new()), collections::all(), observer, Options::default()).await.unwrap();
+        let store = Store::open(Box::new(Memory::new()), collections::all(), observer, Options::default())
+            .await
+            .unwrap();
         let record = UserRecord { username: "ann".into(), ..UserRecord::default() };
         let meta = Meta { uid: Uid::from_random([5; 16]), ..Meta::default() };
         let value = frame::frame(&record.encode(), &meta);
@@ -217,7 +228,9 @@ mod tests {
         assert!(issued.name.starts_with("token-") && issued.name.len() == 11);
         assert_eq!(issued.expires_at, rfc3339(1_800_000_000 + 57_600));
         let presented = Presented::parse(issued.bearer.expose()).unwrap();
-        let Verdict::Good(accepted) = verifier.check(&presented, Place::Global, 1_800_000_001_000) else { panic!() };
+        let Verdict::Good(accepted) = verifier.check(&presented, Place::Global, 1_800_000_001_000) else {
+            panic!()
+        };
         assert_eq!((accepted.owner.as_str(), accepted.session, accepted.derived), ("user-ann", true, false));
         let entry = store.get(LEGACY_TOKENS, issued.name.as_bytes()).unwrap();
         let secret = issued.bearer.expose().split_once(':').unwrap().1.as_bytes();

@@ -8,19 +8,19 @@ use eartag_core::time::rfc3339;
 use eartag_storage::Scope;
 
 use super::*;
-use crate::authn::testing::{NOW_MS, Scene, hash, peer};
+use crate::authn::testing::{NOW_MS, PASSWORD, Scene, hash, peer};
 
 const V1: &str = "/v1-public/login";
 const V3: &str = "/v3-public/localProviders/local?action=login";
-const PASSWORD: &str = "correct horse battery";
 
 fn body(username: &str, password: &str, form: &str) -> String {
-    json!({"type": "localProvider", "username": username, "password": password, "responseType": form}).to_string()
+    json!({"type": "localProvider", "username": username, "password": password, "responseType": form})
+        .to_string()
 }
 
 async fn scene() -> Scene {
     let scene = Scene::new().await;
-    scene.user("user-ann", "ann", Some(hash(PASSWORD)), "user").await;
+    scene.user("user-ann", "ann", Some(hash()), "user").await;
     scene
 }
 
@@ -30,7 +30,9 @@ fn tokens(scene: &Scene) -> u64 {
 
 #[test]
 fn these_doors_serve_their_paths_and_no_others() {
-    for path in ["/v3-public/localProviders/local", "/v1-public/login", "/v1-public", "/v1/logout", "/v1/logout/"] {
+    for path in
+        ["/v3-public/localProviders/local", "/v1-public/login", "/v1-public", "/v1/logout", "/v1/logout/"]
+    {
         assert!(serves(path), "{path}");
     }
     for path in ["/v3-publicity", "/v1/logouts", "/v3/tokens", "/v1/authenticate", "/"] {
@@ -61,7 +63,8 @@ async fn the_session_ttl_is_the_settings_whatever_the_maximum_and_the_wish() {
     for (name, value) in [("auth-token-max-ttl-minutes", "5"), ("auth-user-session-ttl-minutes", "0")] {
         scene.put(SETTINGS, name, SettingRecord { value: value.into(), env: false }.encode()).await;
     }
-    let wish = json!({"type": "localProvider", "username": "ann", "password": PASSWORD, "ttl": 60000}).to_string();
+    let wish =
+        json!({"type": "localProvider", "username": "ann", "password": PASSWORD, "ttl": 60000}).to_string();
     let answer = scene.send("POST", V1, &[], &wish).await;
     assert_eq!((answer.status, &answer.body["expiresAt"]), (201, &json!("")));
 }
@@ -69,7 +72,7 @@ async fn the_session_ttl_is_the_settings_whatever_the_maximum_and_the_wish() {
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_user_look_the_same() {
     let scene = scene().await;
-    for (username, password) in [("ann", "wrong"), ("nobody", PASSWORD), ("ann", ""), ("", ""), ("user-ann", PASSWORD), ("Ann", PASSWORD)] {
+    for (username, password) in [("ann", "wrong"), ("nobody", PASSWORD), ("ann", ""), ("Ann", PASSWORD)] {
         let answer = scene.send("POST", V1, &[], &body(username, password, "json")).await;
         assert_eq!(answer.error(), (401, "Unauthorized", "authentication failed"), "{username}");
     }
@@ -115,9 +118,11 @@ async fn bodies_and_providers_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn too_many_failures_have_to_wait_and_others_do_not() {
     let mut scene = scene().await;
-    for _ in 0..10 {
-        assert_eq!(scene.send("POST", V1, &[], &body("ann", "wrong", "json")).await.status, 401);
+    for _ in 0..9 {
+        // As a wrong password does, without the time that takes.
+        drop(scene.state.gate.logins.begin("ann", scene.peer.addr.ip(), NOW_MS).unwrap());
     }
+    assert_eq!(scene.send("POST", V1, &[], &body("ann", "wrong", "json")).await.status, 401);
     let refused = scene.send("POST", V1, &[], &body("ann", PASSWORD, "json")).await;
     assert_eq!(refused.status, 429);
     assert_eq!(refused.headers["retry-after"], "6");
@@ -131,7 +136,8 @@ async fn too_many_failures_have_to_wait_and_others_do_not() {
 #[tokio::test]
 async fn the_cookie_form_sets_the_cookie_and_shows_nothing() {
     let scene = scene().await;
-    let answer = scene.send("POST", V1, &[("origin", "https://a.example")], &body("ann", PASSWORD, "cookie")).await;
+    let answer =
+        scene.send("POST", V1, &[("origin", "https://a.example")], &body("ann", PASSWORD, "cookie")).await;
     assert_eq!((answer.status, &answer.body), (200, &eartag_apiserver::Tree::Null));
     let cookie = answer.headers["set-cookie"].to_str().unwrap();
     assert!(cookie.starts_with("R_SESS=token-"));
@@ -141,7 +147,8 @@ async fn the_cookie_form_sets_the_cookie_and_shows_nothing() {
 #[tokio::test]
 async fn nobody_elses_page_may_log_a_browser_in() {
     let scene = scene().await;
-    let foreign = scene.send("POST", V1, &[("origin", "https://evil.example")], &body("ann", PASSWORD, "cookie")).await;
+    let foreign =
+        scene.send("POST", V1, &[("origin", "https://evil.example")], &body("ann", PASSWORD, "cookie")).await;
     assert_eq!(foreign.error().1, "InvalidCSRFToken");
     assert_eq!(tokens(&scene), 0);
 }
@@ -155,20 +162,31 @@ async fn a_bcrypt_hash_is_replaced_at_the_next_login() {
     assert!(passwords.stored("user-bob").unwrap().is_outdated());
     assert_eq!(scene.send("POST", V1, &[], &body("bob", "password", "json")).await.status, 201);
     assert!(!passwords.stored("user-bob").unwrap().is_outdated());
-    assert_eq!(scene.send("POST", V1, &[], &body("bob", "password", "json")).await.status, 201);
+    assert!(passwords.stored("user-bob").unwrap().verify(&PlainSecret::new("password")));
 }
 
 #[tokio::test]
 async fn logout_deletes_the_presented_token_and_the_cookies() {
     let scene = scene().await;
-    for (path, action) in [("/v3/tokens?action=logout", "v3"), ("/v3/tokens?action=logoutAll", "all"), ("/v1/logout", "v1")] {
+    for (path, action) in
+        [("/v3/tokens?action=logout", "v3"), ("/v3/tokens?action=logoutAll", "all"), ("/v1/logout", "v1")]
+    {
         let owner = scene.state.store.get(USERS, b"user-ann").unwrap();
         let (first, other) = (scene.token(&owner, true, "").await, scene.token(&owner, false, "").await);
         let cookie = format!("R_SESS={}", first.bearer.expose());
         let headers = [("cookie", cookie.as_str()), ("origin", "https://a.example")];
         let answer = scene.send("POST", path, &headers, "{}").await;
-        assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, "application/json"), "{action}");
-        let cleared = answer.headers.get_all("set-cookie").iter().filter(|v| v.to_str().unwrap().contains("=; Path=/")).count();
+        assert_eq!(
+            (answer.status, answer.headers["content-type"].to_str().unwrap()),
+            (200, "application/json"),
+            "{action}"
+        );
+        let cleared = answer
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .filter(|v| v.to_str().unwrap().contains("=; Path=/"))
+            .count();
         assert_eq!(cleared, 2);
         assert!(scene.state.store.get(LEGACY_TOKENS, first.name.as_bytes()).is_none());
         assert!(scene.state.store.get(LEGACY_TOKENS, other.name.as_bytes()).is_some());
@@ -184,7 +202,9 @@ async fn another_sites_page_cannot_log_a_browser_out() {
     let owner = scene.state.store.get(USERS, b"user-ann").unwrap();
     let token = scene.token(&owner, true, "").await;
     let cookie = format!("R_SESS={}", token.bearer.expose());
-    let answer = scene.send("POST", "/v1/logout", &[("cookie", &cookie), ("origin", "https://evil.example")], "").await;
+    let answer = scene
+        .send("POST", "/v1/logout", &[("cookie", &cookie), ("origin", "https://evil.example")], "")
+        .await;
     assert_eq!(answer.error(), (422, "InvalidCSRFToken", "Invalid CSRF token"));
     assert!(scene.state.store.get(LEGACY_TOKENS, token.name.as_bytes()).is_some());
 }
@@ -194,7 +214,11 @@ async fn providers_are_listed_without_credentials() {
     let scene = scene().await;
     for path in ["/v1-public/authproviders", "/v3-public/authProviders", "/v3-public/localProviders"] {
         let answer = scene.send("GET", path, &[("authorization", "Bearer nonsense")], "").await;
-        assert_eq!((answer.status, &answer.body["data"][0]["type"]), (200, &json!("localProvider")), "{path}");
+        assert_eq!(
+            (answer.status, &answer.body["data"][0]["type"]),
+            (200, &json!("localProvider")),
+            "{path}"
+        );
     }
 }
 

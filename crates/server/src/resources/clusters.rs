@@ -4,25 +4,28 @@ use async_trait::async_trait;
 use eartag_api::management::{Cluster, ClusterCondition, ClusterSpec, ClusterStatus};
 use eartag_api::meta::Meta;
 use eartag_apiserver::info::ResourceInfo;
-use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
+use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored, Verb};
+use eartag_apiserver::object::name_of;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::time::format_rfc3339;
+use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::ClusterRecord;
 use eartag_core::collections::CLUSTERS;
-use eartag_storage::CollectionId;
+use eartag_storage::{CollectionId, Range, Scope, Store};
 
-use super::{AGE_COLUMN, NAME_COLUMN, READ, age, cell, column, fill, management, schema};
+use super::{AGE_COLUMN, MANAGEMENT, NAME_COLUMN, READ, age, cell, column, fill, management, schema};
 
 /// The lens over cluster records.
 pub struct Clusters {
     info: ResourceInfo,
+    store: Store,
 }
 
 impl Clusters {
     /// The lens.
-    pub fn new() -> Result<Clusters, SchemaError> {
+    pub fn new(store: Store) -> Result<Clusters, SchemaError> {
         let columns =
             vec![NAME_COLUMN, column("Display Name", 0, "Name shown to people."), AGE_COLUMN];
         let info = ResourceInfo {
@@ -36,8 +39,15 @@ impl Clusters {
                 columns,
             )
         };
-        Ok(Clusters { info })
+        Ok(Clusters { info, store })
     }
+}
+
+/// Clusters whose visibility is asked one by one.
+const MOST_ASKED: usize = 1000;
+
+async fn may_get(cx: &Cx, name: &str) -> bool {
+    cx.authorizer.authorize(&cx.user, &Attributes::resource("get", MANAGEMENT, "clusters", name)).await.allowed()
 }
 
 #[async_trait]
@@ -48,6 +58,28 @@ impl Kind for Clusters {
 
     fn collection(&self) -> CollectionId {
         CLUSTERS
+    }
+
+    /// Whoever may list sees what they may get (DEC50).
+    async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
+        if verb == Verb::Get || may_get(cx, "").await {
+            return Ok(Scope::All);
+        }
+        let range = Range { collection: CLUSTERS, scope: Scope::All, after: None, limit: MOST_ASKED, at: None };
+        let known = self.store.range(&range).map(|page| page.entries).unwrap_or_default();
+        let mut visible = Vec::new();
+        for entry in &known {
+            if may_get(cx, &name_of(entry)).await {
+                visible.push(entry.key().to_vec());
+            }
+        }
+        Ok(match visible.as_slice() {
+            [] => Scope::None,
+            [one] => Scope::Name(one.clone()),
+            all if all.len() == known.len() => Scope::All,
+            // A scope names one object or all; until there are more clusters than `local` this cannot happen.
+            [first, ..] => Scope::Name(first.clone()),
+        })
     }
 
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {

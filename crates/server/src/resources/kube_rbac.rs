@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use eartag_api::frame;
 use eartag_api::meta::Meta;
-use eartag_api::rbac::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
+use eartag_api::rbac::{
+    AggregationRule, ClusterRole, ClusterRoleBinding, LabelSelector, LabelSelectorRequirement, RoleRef, Subject,
+};
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
@@ -14,7 +16,7 @@ use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::collections::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES};
-use eartag_core::{ClusterRoleBindingRecord, ClusterRoleRecord, record};
+use eartag_core::{ClusterRoleBindingRecord, ClusterRoleRecord, rbac, record};
 use eartag_storage::{CollectionId, Condition, Store};
 
 use super::{AGE_COLUMN, NAME_COLUMN, RBAC, age, cell, column, fill, management, rules, schema, typed};
@@ -51,12 +53,6 @@ impl ClusterRoles {
     async fn checked(&self, name: &str, asked: &Tree, before: Option<&ClusterRoleRecord>, cx: &Cx) -> Result<Draft, Refusal> {
         let asked: ClusterRole = typed(asked)?;
         let mut errors = Vec::new();
-        if asked.aggregation_rule.is_some() {
-            errors.push(FieldError::forbidden(
-                "aggregationRule",
-                "this server does not aggregate roles; list the rules themselves",
-            ));
-        }
         for (at, rule) in asked.rules.iter().enumerate() {
             let field = format!("rules[{at}]");
             if rule.verbs.is_empty() {
@@ -79,7 +75,17 @@ impl ClusterRoles {
         if !errors.is_empty() {
             return Err(Refusal::Invalid(errors));
         }
-        let record = ClusterRoleRecord { rules: rules::to_records(asked.rules), aggregation: None };
+        let aggregation = asked.aggregation_rule.map(to_aggregation);
+        // The rules of an aggregated role are gathered, so what a client writes there is not kept.
+        let own = if aggregation.is_some() { Vec::new() } else { rules::to_records(asked.rules) };
+        let record = ClusterRoleRecord { rules: own, aggregation };
+        let aggregates = record.aggregation.is_some()
+            && before.is_none_or(|before| before.aggregation != record.aggregation);
+        if aggregates {
+            // What an aggregated role will grant is for others to say later, so only those who hold everything may make one.
+            rules::may_grant(&self.tables, cx, &rbac::everything(), &Attributes::resource("escalate", RBAC, "clusterroles", name))
+                .await?;
+        }
         if before.is_none_or(|before| before.rules != record.rules) {
             let escalate = Attributes::resource("escalate", RBAC, "clusterroles", name);
             rules::may_grant(&self.tables, cx, &record.rules, &escalate).await?;
@@ -101,7 +107,11 @@ impl Kind for ClusterRoles {
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
         let record = ClusterRoleRecord::decode(stored.body)
             .ok_or_else(|| Corrupt("the cluster role cannot be decoded".to_owned()))?;
-        fill(object, &ClusterRole { aggregation_rule: None, rules: rules::to_policy(record.rules) });
+        let aggregated = record.aggregation.is_some();
+        // The rules of an aggregated role are those that it gathers.
+        let shown = if aggregated { self.tables.rbac.role(false, stored.name).unwrap_or_default() } else { record.rules };
+        let aggregation_rule = record.aggregation.map(to_aggregation_rule);
+        fill(object, &ClusterRole { aggregation_rule, rules: rules::to_policy(shown) });
         Ok(())
     }
 
@@ -116,6 +126,38 @@ impl Kind for ClusterRoles {
 
     fn row(&self, object: &Tree, _cx: &Cx) -> Vec<Tree> {
         vec![cell(object, "/metadata/name"), cell(object, "/metadata/creationTimestamp")]
+    }
+}
+
+fn to_aggregation(rule: AggregationRule) -> Vec<record::Aggregation> {
+    let requirement = |r: LabelSelectorRequirement| record::Requirement {
+        key: r.key,
+        operator: r.operator,
+        values: r.values,
+    };
+    rule.cluster_role_selectors
+        .into_iter()
+        .map(|selector| record::Aggregation {
+            match_labels: selector.match_labels,
+            match_expressions: selector.match_expressions.into_iter().map(requirement).collect(),
+        })
+        .collect()
+}
+
+fn to_aggregation_rule(aggregation: Vec<record::Aggregation>) -> AggregationRule {
+    let requirement = |r: record::Requirement| LabelSelectorRequirement {
+        key: r.key,
+        operator: r.operator,
+        values: r.values,
+    };
+    AggregationRule {
+        cluster_role_selectors: aggregation
+            .into_iter()
+            .map(|selector| LabelSelector {
+                match_labels: selector.match_labels,
+                match_expressions: selector.match_expressions.into_iter().map(requirement).collect(),
+            })
+            .collect(),
     }
 }
 

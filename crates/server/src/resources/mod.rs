@@ -84,7 +84,7 @@ pub fn registry(tables: &Arc<Tables>, store: &Store, world: &Arc<dyn World>) -> 
         .with(stored(&kinds.global_role_bindings))
         .with(stored(&kinds.settings))
         .with(stored(&kinds.features))
-        .with(Resource::Stored(Arc::new(clusters::Clusters::new()?)))
+        .with(Resource::Stored(Arc::new(clusters::Clusters::new(store.clone())?)))
         .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoles::new(tables.clone())?)))
         .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoleBindings::new(tables.clone(), store.clone())?)));
     for review in reviews::all(reviews::Schemas {

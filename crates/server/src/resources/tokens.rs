@@ -14,14 +14,14 @@ use eartag_apiserver::time::format_rfc3339;
 use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::collections::{CLUSTERS, EXT_TOKENS, LEGACY_TOKENS};
-use eartag_core::duration::{quote, ttl_cell};
+use eartag_core::duration::ttl_cell;
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
 use eartag_core::token::{
     ClusterAccess, CreateToken, Creator, Proof, RefusalKind, Standing, TokenRefusal, UpdateToken, create, shown_enabled,
     update,
 };
-use eartag_core::{Credential, Face, LegacyTokenRecord, Lifetime, Principal, TokenRecord};
+use eartag_core::{Credential, Face, Lifetime, Principal, TokenRecord};
 use eartag_storage::{CollectionId, Condition, Scope, Store};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -104,18 +104,6 @@ impl Tokens {
         } else {
             ClusterAccess::Denied
         }
-    }
-
-    /// The principal of the token that an impersonated request names (DEC15).
-    fn named_principal(&self, id: &str, user: &str) -> Option<Principal> {
-        let name = id.strip_prefix(Face::Ext.prefix()).unwrap_or(id);
-        let (face, entry) = self.tables.verifier.token(name)?;
-        let (body, _) = eartag_api::frame::split(entry.value())?;
-        let credential = match face {
-            Face::Ext => TokenRecord::decode(body)?.credential,
-            Face::Legacy => LegacyTokenRecord::decode(body)?.credential,
-        };
-        (credential.owner == user).then_some(credential.principal)
     }
 }
 
@@ -211,17 +199,14 @@ impl Kind for Tokens {
         };
         let user = self.tables.verifier.owner(&cx.user.name);
         let caller = cx.fact::<Caller>();
-        let named;
+        // An impersonated request names its token; that must be a good one of the very user.
+        let named = token_id(cx)
+            .and_then(|id| self.tables.verifier.resolve(id, cx.now_ms).ok())
+            .filter(|token| token.owner == cx.user.name);
         let proof = match (caller.and_then(Caller::own_token), token_id(cx)) {
             (Some(token), _) => Proof::Token(&token.principal),
             _ if caller.is_some_and(Caller::is_certificate_login) => Proof::Certificate,
-            (None, Some(id)) => match self.named_principal(id, &cx.user.name) {
-                Some(principal) => {
-                    named = principal;
-                    Proof::Token(&named)
-                }
-                None => Proof::Unknown(id),
-            },
+            (None, Some(id)) => named.as_ref().map_or(Proof::Unknown(id), |token| Proof::Token(&token.principal)),
             (None, None) => Proof::Missing,
         };
         let creator = Creator { name: &cx.user.name, user: user.as_deref(), proof };
@@ -347,11 +332,9 @@ fn refusal(refusal: TokenRefusal) -> Refusal {
     let text = refusal.to_string();
     match (refusal.kind(), refusal) {
         (_, TokenRefusal::Invalid { field, value, message }) => {
-            let _ = quote(&value);
             Refusal::Invalid(vec![FieldError::invalid(field, value, message)])
         }
         (RefusalKind::Forbidden, _) => Refusal::Forbidden(text),
-        (RefusalKind::BadRequest, _) => Refusal::BadRequest(text),
-        (_, _) => Refusal::BadRequest(text),
+        _ => Refusal::BadRequest(text),
     }
 }

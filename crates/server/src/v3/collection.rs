@@ -39,7 +39,8 @@ pub async fn collection(door: &Door, resource: &dyn V3Resource) -> Result<Tree, 
         "pagination": pagination, "sort": asked.sort(&url), "filters": asked.filters(), "data": data,
     });
     let actions = resource.actions_on_all(door).await;
-    let actions: Map = actions.into_iter().map(|a| (a.to_owned(), format!("{url}?action={a}").into())).collect();
+    let actions: Map =
+        actions.into_iter().map(|a| (a.to_owned(), format!("{url}?action={a}").into())).collect();
     put(&mut answer, "actions", actions);
     if about.collection_methods.contains(&"POST") {
         put(&mut answer, "createTypes", json!({about.id: url}));
@@ -55,8 +56,7 @@ async fn select(door: &Door, resource: &dyn V3Resource, asked: &Asked) -> Result
     }
     let rights = Rights::to_all(door, resource).await?;
     let refused = |refusal| door.error(resource, &refusal, "");
-    let mut lister =
-        door.state.api.list(&*kind, &door.cx, &ListOptions::default()).await.map_err(refused)?;
+    let mut lister = door.state.api.list(&*kind, &door.cx, &ListOptions::default()).await.map_err(refused)?;
     let mut found = Vec::new();
     // A page by name can stop early; any other order needs them all.
     let most = if asked.sort.is_empty() && !asked.descending { asked.limit } else { MAX_SORTED };
@@ -76,7 +76,9 @@ async fn select(door: &Door, resource: &dyn V3Resource, asked: &Asked) -> Result
                 if asked.by_name() {
                     return Ok((found, true));
                 }
-                let text = format!("more than {MAX_SORTED} items to sort: add a filter, or leave out sort and order");
+                let text = format!(
+                    "more than {MAX_SORTED} items to sort: add a filter, or leave out sort and order"
+                );
                 return Err(V3Error::new(422, "InvalidOption", text));
             }
             found.push(item);
@@ -141,7 +143,9 @@ impl Asked {
         }
         let limit = match query.get("limit").parse::<i64>() {
             Ok(-1) => MAX_LIMIT,
-            Ok(limit) => usize::try_from(limit).ok().filter(|l| *l > 0).unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
+            Ok(limit) => {
+                usize::try_from(limit).ok().filter(|l| *l > 0).unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT)
+            }
             Err(_) => DEFAULT_LIMIT,
         };
         let sort = query.get("sort");
@@ -183,7 +187,9 @@ impl Asked {
         });
         if !self.marker.is_empty() {
             let Some(at) = items.iter().position(|item| text(item, "id") == self.marker) else {
-                return Err(V3Error::new(422, "InvalidOption", "marker is not among the items").field("marker"));
+                return Err(
+                    V3Error::new(422, "InvalidOption", "marker is not among the items").field("marker")
+                );
             };
             items.drain(..=at);
         }
@@ -197,15 +203,20 @@ impl Asked {
         for filter in &self.filters {
             let entry = all.entry(filter.field).or_insert(Tree::Null);
             let mut active = entry.as_array().cloned().unwrap_or_default();
-            active.extend(filter.values.iter().map(|value| json!({"modifier": filter.modifier, "value": value})));
+            active.extend(
+                filter.values.iter().map(|value| json!({"modifier": filter.modifier, "value": value})),
+            );
             *entry = active.into();
         }
         Tree::Object(all)
     }
 
     fn sort(&self, url: &str) -> Tree {
-        let links: Map =
-            self.sortable.iter().map(|field| ((*field).to_owned(), format!("{url}?sort={field}").into())).collect();
+        let links: Map = self
+            .sortable
+            .iter()
+            .map(|field| ((*field).to_owned(), format!("{url}?sort={field}").into()))
+            .collect();
         let (order, other) = if self.descending { ("desc", "asc") } else { ("asc", "desc") };
         let mut sort = json!({"order": order, "reverse": self.link(url, None, Some(other)), "links": links});
         if !self.sort.is_empty() {
@@ -218,8 +229,11 @@ impl Asked {
     fn link(&self, url: &str, marker: Option<&str>, order: Option<&str>) -> String {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for filter in &self.filters {
-            let suffix = if filter.modifier == "eq" { String::new() } else { format!("_{}", filter.modifier) };
-            pairs.extend(filter.values.iter().map(|value| (format!("{}{suffix}", filter.field), value.clone())));
+            let suffix =
+                if filter.modifier == "eq" { String::new() } else { format!("_{}", filter.modifier) };
+            pairs.extend(
+                filter.values.iter().map(|value| (format!("{}{suffix}", filter.field), value.clone())),
+            );
         }
         if !self.sort.is_empty() {
             pairs.push(("sort".to_owned(), self.sort.clone()));
@@ -233,7 +247,8 @@ impl Asked {
         if marker.is_some() {
             pairs.push(("limit".to_owned(), self.limit.to_string()));
         }
-        let query: Vec<String> = pairs.iter().map(|(key, value)| format!("{}={}", encoded(key), encoded(value))).collect();
+        let query: Vec<String> =
+            pairs.iter().map(|(key, value)| format!("{}={}", encoded(key), encoded(value))).collect();
         if query.is_empty() { url.to_owned() } else { format!("{url}?{}", query.join("&")) }
     }
 }
@@ -308,14 +323,22 @@ mod tests {
 
     #[test]
     fn limits_are_bounded_and_odd_ones_mean_the_default() {
-        for (query, limit) in [("", 1000), ("limit=5", 5), ("limit=99999", 10_000), ("limit=-1", 10_000), ("limit=x", 1000), ("limit=0", 1000)] {
+        for (query, limit) in [
+            ("", 1000),
+            ("limit=5", 5),
+            ("limit=99999", 10_000),
+            ("limit=-1", 10_000),
+            ("limit=x", 1000),
+            ("limit=0", 1000),
+        ] {
             assert_eq!(asked(query).limit, limit, "{query}");
         }
     }
 
     #[test]
     fn pages_of_a_sorted_list_join_without_gaps() {
-        let items: Vec<Tree> = (0..10).map(|i| json!({"id": format!("t{i}"), "colour": format!("c{}", i % 3)})).collect();
+        let items: Vec<Tree> =
+            (0..10).map(|i| json!({"id": format!("t{i}"), "colour": format!("c{}", i % 3)})).collect();
         let mut seen = Vec::new();
         let mut marker = String::new();
         loop {
@@ -338,7 +361,10 @@ mod tests {
             asked.link("https://h/v3/things", Some("t1"), None),
             "https://h/v3/things?colour=a%20b&sort=colour&order=desc&marker=t1&limit=7"
         );
-        assert_eq!(asked.sort("https://h/v3/things")["reverse"], "https://h/v3/things?colour=a%20b&sort=colour&order=asc");
+        assert_eq!(
+            asked.sort("https://h/v3/things")["reverse"],
+            "https://h/v3/things?colour=a%20b&sort=colour&order=asc"
+        );
         assert_eq!(asked.sort("u")["name"], "colour");
         assert!(asked.sort("u")["links"].get("name").is_none());
     }

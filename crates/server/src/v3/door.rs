@@ -34,14 +34,20 @@ impl Door {
     /// The URL of a collection, or of an item in it.
     #[must_use]
     pub fn url(&self, plural: &str, id: &str) -> String {
-        if id.is_empty() { format!("{}/v3/{plural}", self.base) } else { format!("{}/v3/{plural}/{id}", self.base) }
+        if id.is_empty() {
+            format!("{}/v3/{plural}", self.base)
+        } else {
+            format!("{}/v3/{plural}/{id}", self.base)
+        }
     }
 
     /// Whether the caller may do this to an object of the resource (or, without a name, to all of them).
     pub async fn may(&self, kind: &dyn Kind, verb: &str, name: &str) -> Result<bool, V3Error> {
         let info = kind.info();
-        let wants =
-            Attributes { version: info.version.to_owned(), ..Attributes::resource(verb, info.group, info.plural, name) };
+        let wants = Attributes {
+            version: info.version.to_owned(),
+            ..Attributes::resource(verb, info.group, info.plural, name)
+        };
         match self.cx.authorizer.authorize(&self.cx.user, &wants).await {
             Decision::Allow => Ok(true),
             Decision::Deny(_) => Ok(false),
@@ -113,7 +119,12 @@ impl Door {
     ///
     /// # Errors
     /// What the kind says.
-    pub async fn change_object(&self, resource: &dyn V3Resource, name: &str, body: &Map) -> Result<Tree, V3Error> {
+    pub async fn change_object(
+        &self,
+        resource: &dyn V3Resource,
+        name: &str,
+        body: &Map,
+    ) -> Result<Tree, V3Error> {
         let kind = resource.kind(&self.state);
         let refused = |refusal: Refusal| self.error(resource, &refusal, name);
         let mut patch = resource.object(body)?;

@@ -6,9 +6,7 @@ use eartag_core::collections::{PASSWORDS, USERS};
 use serde_json::json;
 
 use super::*;
-use crate::authn::testing::{Answer, Scene, hash, system_admin};
-
-const PASSWORD: &str = "correct horse battery";
+use crate::authn::testing::{Answer, PASSWORD, Scene, hash, system_admin};
 
 async fn admin() -> Scene {
     let mut scene = Scene::new().await;
@@ -19,7 +17,7 @@ async fn admin() -> Scene {
 /// A server, and the header of a standard user `user-ann`.
 async fn ann() -> (Scene, String) {
     let scene = Scene::new().await;
-    let owner = scene.user("user-ann", "ann", Some(hash(PASSWORD)), "user").await;
+    let owner = scene.user("user-ann", "ann", Some(hash()), "user").await;
     let token = scene.token(&owner, true, "").await;
     (scene, format!("Bearer {}", token.bearer.expose()))
 }
@@ -86,7 +84,8 @@ async fn a_user_is_created_read_changed_and_deleted() {
     assert_eq!(list.body["data"], json!([created.body]));
     assert_eq!(list.body["createTypes"], json!({"user": "https://a.example/v3/users"}));
 
-    let changed = scene.send("PUT", &path, &[], r#"{"name": "Robert", "labels": {"c": "d"}, "links": null}"#).await;
+    let changed =
+        scene.send("PUT", &path, &[], r#"{"name": "Robert", "labels": {"c": "d"}, "links": null}"#).await;
     assert_eq!(changed.status, 200, "{}", changed.body);
     assert_eq!((&changed.body["name"], &changed.body["username"]), (&json!("Robert"), &json!("bob")));
     assert_eq!(changed.body["labels"], json!({"c": "d"}));
@@ -98,7 +97,10 @@ async fn a_user_is_created_read_changed_and_deleted() {
     assert_eq!(scene.send("DELETE", &path, &[], "").await.status, 200);
     assert!(scene.state.store.get(PASSWORDS, id.as_bytes()).is_none());
     let gone = scene.send("GET", &path, &[], "").await;
-    assert_eq!(gone.error(), (404, "NotFound", format!("users.management.cattle.io \"{id}\" not found").as_str()));
+    assert_eq!(
+        gone.error(),
+        (404, "NotFound", format!("users.management.cattle.io \"{id}\" not found").as_str())
+    );
 }
 
 #[tokio::test]
@@ -155,7 +157,10 @@ async fn ones_own_password_is_changed_by_whoever_knows_it() {
     assert_eq!(change(PASSWORD, "").await, refused("invalid new password"));
     assert_eq!(change("wrong", "new horse battery").await, refused("invalid current password"));
     assert_eq!(change(PASSWORD, "short").await, refused("Password must be at least 12 characters"));
-    assert_eq!(change(PASSWORD, PASSWORD).await, refused("The new password must not be the same as the current password"));
+    assert_eq!(
+        change(PASSWORD, PASSWORD).await,
+        refused("The new password must not be the same as the current password")
+    );
     assert_eq!(change(PASSWORD, "new horse battery").await, (200, String::new()));
     assert_eq!(change(PASSWORD, "newer horse battery").await, refused("invalid current password"));
     // Tokens survive a change of the password.
@@ -176,7 +181,8 @@ async fn an_administrator_sets_passwords_and_nobody_else() {
     scene.user("user-ext", "", None, "").await;
     let external = scene.send("POST", "/v3/users/user-ext?action=setpassword", &[], &body).await;
     assert_eq!(external.error(), (500, "ServerError", "Cannot set password of non-local user"));
-    let login = json!({"type": "localProvider", "username": "ann", "password": "another horse battery"}).to_string();
+    let login =
+        json!({"type": "localProvider", "username": "ann", "password": "another horse battery"}).to_string();
     assert_eq!(scene.send("POST", "/v1-public/login", &[], &login).await.status, 201);
 }
 
@@ -199,7 +205,10 @@ async fn bindings_are_made_and_read_with_references() {
     let body = json!({"globalRoleId": "user", "userId": "user-ann"}).to_string();
     let created = scene.send("POST", "/v3/globalRoleBindings", &[], &body).await;
     assert_eq!(created.status, 201, "{}", created.body);
-    assert_eq!((&created.body["globalRoleId"], &created.body["userId"]), (&json!("user"), &json!("user-ann")));
+    assert_eq!(
+        (&created.body["globalRoleId"], &created.body["userId"]),
+        (&json!("user"), &json!("user-ann"))
+    );
     let list = scene.send("GET", "/v3/globalrolebindings?userId=user-ann", &[], "").await;
     assert_eq!(list.body["data"].as_array().unwrap().len(), 1);
     let missing = scene.send("POST", "/v3/globalrolebindings", &[], "{}").await;
@@ -218,7 +227,9 @@ async fn pages_follow_each_other() {
     let mut path = "/v3/users?limit=2".to_owned();
     loop {
         let page = scene.send("GET", &path, &[], "").await;
-        seen.extend(page.body["data"].as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page.body["data"].as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap().to_owned()),
+        );
         match page.body["pagination"]["next"].as_str() {
             Some(next) => path = next.strip_prefix("https://a.example").unwrap().to_owned(),
             None => break,

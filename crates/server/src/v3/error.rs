@@ -1,8 +1,8 @@
 //! The one place where a refusal becomes a `/v3` error (v3-token.md §1.5).
 
+use eartag_apiserver::Tree;
 use eartag_apiserver::field_error::{CauseReason, FieldError};
 use eartag_apiserver::refusal::{Refusal, Subject};
-use eartag_apiserver::Tree;
 use serde_json::json;
 
 /// An error in `/v3`'s words. Texts are for people and show nothing internal.
@@ -100,7 +100,13 @@ impl V3Error {
             _ => "",
         };
         let retry_after_s = status.retry_after_s();
-        V3Error { status: status.code, code, message: unescaped(&status.message), field: field.to_owned(), retry_after_s }
+        V3Error {
+            status: status.code,
+            code,
+            message: unescaped(&status.message),
+            field: field.to_owned(),
+            retry_after_s,
+        }
     }
 
     /// The body.

@@ -20,7 +20,8 @@ static ABOUT: About = About {
     id: "globalRoleBinding",
     plural: "globalRoleBindings",
     fields: &[
-        Field::create_only("globalRoleId", FieldType::Reference("globalRole"), "The role that is granted.").required(),
+        Field::create_only("globalRoleId", FieldType::Reference("globalRole"), "The role that is granted.")
+            .required(),
         Field::create_only("groupPrincipalId", FieldType::Reference("principal"), "The group that gets it."),
         Field::read_only("name", FieldType::DnsLabel, "The same as the id."),
         Field::create_only("userId", FieldType::Reference("user"), "The user who gets it."),

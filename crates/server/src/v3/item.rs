@@ -38,7 +38,12 @@ impl Rights {
 ///
 /// # Errors
 /// The authorizer cannot say which links there are.
-pub async fn item(door: &Door, resource: &dyn V3Resource, object: &Tree, all: Rights) -> Result<Tree, V3Error> {
+pub async fn item(
+    door: &Door,
+    resource: &dyn V3Resource,
+    object: &Tree,
+    all: Rights,
+) -> Result<Tree, V3Error> {
     let about = resource.about();
     let metadata = object.get("metadata").cloned().unwrap_or_default();
     let name = text(&metadata, "name").to_owned();

@@ -100,9 +100,11 @@ where
 {
     match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(V3Error::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(V3Error::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )),
         Ok(Err(_)) => Err(V3Error::new(400, "BadRequest", "the body could not be read")),
         Err(_) => Err(V3Error::new(408, "RequestTimeout", "the body took too long")),
     }
@@ -153,7 +155,9 @@ where
     let abouts = || RESOURCES.iter().map(|resource| resource.about());
     match path {
         Path::Root => only_get(&method).map(|()| Reply::ok(schemas::root(&door.base, abouts()))),
-        Path::Collection("schemas") => only_get(&method).map(|()| Reply::ok(schemas::schemas(&door.base, abouts()))),
+        Path::Collection("schemas") => {
+            only_get(&method).map(|()| Reply::ok(schemas::schemas(&door.base, abouts())))
+        }
         Path::Item("schemas", id) => {
             only_get(&method)?;
             let about = abouts().find(|about| about.id == id).ok_or_else(nothing_there)?;
@@ -174,7 +178,12 @@ where
     .map_err(Stop::Error)
 }
 
-async fn on_collection(door: &Door, resource: &dyn V3Resource, method: &Method, body: &Map) -> Result<Reply, V3Error> {
+async fn on_collection(
+    door: &Door,
+    resource: &dyn V3Resource,
+    method: &Method,
+    body: &Map,
+) -> Result<Reply, V3Error> {
     let about = resource.about();
     if !about.collection_methods.contains(&method.as_str()) {
         return Err(V3Error::method_not_allowed(method));
@@ -322,7 +331,9 @@ impl<'p> Path<'p> {
         match (segments.next(), segments.next(), segments.next(), segments.next()) {
             (Some("v3"), None, ..) => Path::Root,
             (Some("v3"), Some(plural), None, _) if !plural.is_empty() => Path::Collection(plural),
-            (Some("v3"), Some(plural), Some(id), None) if !plural.is_empty() && !id.is_empty() && !id.contains('%') => {
+            (Some("v3"), Some(plural), Some(id), None)
+                if !plural.is_empty() && !id.is_empty() && !id.contains('%') =>
+            {
                 Path::Item(plural, id)
             }
             _ => Path::Nothing,
@@ -351,7 +362,8 @@ mod tests {
 
     #[test]
     fn only_post_can_be_overridden() {
-        let method = |method: Method, query: &str| effective_method(&method, &Query::parse(query)).map_err(|e| e.code);
+        let method =
+            |method: Method, query: &str| effective_method(&method, &Query::parse(query)).map_err(|e| e.code);
         assert_eq!(method(Method::POST, "_method=delete"), Ok(Method::DELETE));
         assert_eq!(method(Method::POST, "action=remove"), Ok(Method::DELETE));
         assert_eq!(method(Method::GET, "_method=DELETE"), Ok(Method::GET));

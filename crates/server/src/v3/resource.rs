@@ -62,6 +62,16 @@ impl FieldType {
         !matches!(self, FieldType::Password | FieldType::Strings | FieldType::StringMap)
     }
 
+    /// How lists can be filtered by it.
+    #[must_use]
+    pub fn modifiers(self) -> &'static [&'static str] {
+        match self {
+            kind if !kind.filterable() => &[],
+            FieldType::Boolean => &["eq", "ne"],
+            _ => &["eq", "ne", "in", "notin"],
+        }
+    }
+
     /// Whether lists can be sorted by it.
     #[must_use]
     pub fn sortable(self) -> bool {
@@ -183,7 +193,10 @@ impl About {
             let taken = if creating { field.create } else { field.update };
             match body.get(field.name).filter(|value| !value.is_null()) {
                 Some(value) if taken && !field.kind.fits(value) => {
-                    return Err(V3Error::format(field.name, format!("{} must be of type {}", field.name, field.kind.name())));
+                    return Err(V3Error::format(
+                        field.name,
+                        format!("{} must be of type {}", field.name, field.kind.name()),
+                    ));
                 }
                 Some(value) if taken => {
                     kept.insert(field.name.to_owned(), value.clone());
@@ -285,7 +298,8 @@ mod tests {
 
     #[test]
     fn unknown_and_read_only_members_and_nulls_are_dropped() {
-        let body = json!({"name": "a", "seen": true, "links": null, "actions": null, "userId": "x", "labels": null});
+        let body =
+            json!({"name": "a", "seen": true, "links": null, "actions": null, "userId": "x", "labels": null});
         assert_eq!(checked(&body, true), Ok(json!({"name": "a"})));
     }
 

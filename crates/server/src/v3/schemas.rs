@@ -94,7 +94,7 @@ fn filters(about: &About) -> Map {
     about
         .all_fields()
         .filter(|field| field.kind.filterable())
-        .map(|field| (field.name.to_owned(), json!({"modifiers": ["eq", "ne", "in", "notin"]})))
+        .map(|field| (field.name.to_owned(), json!({"modifiers": field.kind.modifiers()})))
         .collect()
 }
 
@@ -134,7 +134,10 @@ mod tests {
         let schema = schema("https://h", &THING);
         assert_eq!(schema["resourceFields"]["name"]["required"], true);
         let secret = &schema["resourceFields"]["secret"];
-        assert_eq!((&secret["writeOnly"], &secret["create"], &secret["update"]), (&json!(true), &json!(true), &json!(false)));
+        assert_eq!(
+            (&secret["writeOnly"], &secret["create"], &secret["update"]),
+            (&json!(true), &json!(true), &json!(false))
+        );
         assert!(schema["collectionFilters"].get("secret").is_none());
         assert!(schema["resourceFields"].get("labels").is_some());
     }
@@ -142,8 +145,11 @@ mod tests {
     #[test]
     fn the_root_links_to_every_collection() {
         let root = root("https://h", [&THING].into_iter());
-        assert_eq!(root["links"], json!({
-            "self": "https://h/v3", "schemas": "https://h/v3/schemas", "things": "https://h/v3/things",
-        }));
+        assert_eq!(
+            root["links"],
+            json!({
+                "self": "https://h/v3", "schemas": "https://h/v3/schemas", "things": "https://h/v3/things",
+            })
+        );
     }
 }

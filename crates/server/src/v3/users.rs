@@ -26,14 +26,21 @@ static ABOUT: About = About {
     id: "user",
     plural: "users",
     fields: &[
-        Field::read_only("conditions", FieldType::Strings, "What has been observed about the user."),
         Field::writable("description", FieldType::String, "Who or what this user is."),
         Field::writable("enabled", FieldType::Boolean, "Whether the user may log in and use tokens."),
         Field::read_only("me", FieldType::Boolean, "Whether this is the caller."),
-        Field::writable("mustChangePassword", FieldType::Boolean, "Whether a new password is to be chosen at the next login."),
+        Field::writable(
+            "mustChangePassword",
+            FieldType::Boolean,
+            "Whether a new password is to be chosen at the next login.",
+        ),
         Field::writable("name", FieldType::String, "The name for people."),
         Field::create_only("password", FieldType::Password, "The first password."),
-        Field::writable("principalIds", FieldType::Strings, "Who the user is to the authentication providers."),
+        Field::writable(
+            "principalIds",
+            FieldType::Strings,
+            "Who the user is to the authentication providers.",
+        ),
         Field::writable("username", FieldType::String, "The name to log in with; it cannot be changed."),
     ],
     collection_methods: &["GET", "POST"],
@@ -69,7 +76,10 @@ impl V3Resource for Users {
         out.insert("enabled".to_owned(), enabled.into());
         let must = object.get("mustChangePassword").and_then(Tree::as_bool).unwrap_or(false);
         out.insert("mustChangePassword".to_owned(), must.into());
-        out.insert("principalIds".to_owned(), object.get("principalIds").cloned().unwrap_or_else(|| Tree::Array(Vec::new())));
+        out.insert(
+            "principalIds".to_owned(),
+            object.get("principalIds").cloned().unwrap_or_else(|| Tree::Array(Vec::new())),
+        );
         if name == caller.user.name {
             out.insert("me".to_owned(), true.into());
         }
@@ -102,18 +112,23 @@ impl V3Resource for Users {
 
     fn error(&self, refusal: &Refusal) -> Option<V3Error> {
         let text = match refusal {
-            Refusal::BadRequest(text) | Refusal::Forbidden(text) | Refusal::ForbiddenText(text) => text.as_str(),
+            Refusal::BadRequest(text) | Refusal::Forbidden(text) | Refusal::ForbiddenText(text) => {
+                text.as_str()
+            }
             Refusal::Invalid(errors) => {
                 let taken = errors.iter().any(|error| {
                     let duplicate = error.reason == CauseReason::Duplicate;
-                    error.field == "username" && (duplicate || error.message.ends_with("username already exists"))
+                    error.field == "username"
+                        && (duplicate || error.message.ends_with("username already exists"))
                 });
                 return taken.then(in_use);
             }
             _ => return None,
         };
         match text {
-            "can't deactivate yourself" => Some(V3Error::new(422, "InvalidAction", "You cannot deactivate yourself")),
+            "can't deactivate yourself" => {
+                Some(V3Error::new(422, "InvalidAction", "You cannot deactivate yourself"))
+            }
             "can't delete yourself" => Some(V3Error::new(422, "InvalidAction", "You cannot delete yourself")),
             "username already exists" => Some(in_use()),
             _ => None,
@@ -138,7 +153,11 @@ impl V3Resource for Users {
         if let Err(refusal) = passwords.set(name, hash, None).await {
             // Half a user would keep the login name from a second attempt.
             if let Err(error) = door.delete_object(self, name).await {
-                tracing::error!(user = name, ?error, "a user was created, the password could not be stored, and the user could not be removed");
+                tracing::error!(
+                    user = name,
+                    ?error,
+                    "a user was created, the password could not be stored, and the user could not be removed"
+                );
             }
             return Err(refused(refusal));
         }
@@ -153,7 +172,11 @@ impl V3Resource for Users {
     }
 
     async fn actions_on_all(&self, door: &Door) -> Vec<&'static str> {
-        if Passwords::of(&door.state).stored(&door.caller.user.name).is_some() { vec![CHANGE] } else { Vec::new() }
+        if Passwords::of(&door.state).stored(&door.caller.user.name).is_some() {
+            vec![CHANGE]
+        } else {
+            Vec::new()
+        }
     }
 
     async fn act(&self, door: &Door, name: &str, action: &str, body: &Map) -> Result<Reply, V3Error> {
@@ -180,7 +203,8 @@ impl V3Resource for Users {
         if action != CHANGE {
             return Err(V3Error::invalid_action(action));
         }
-        let current = member(body, "currentPassword").ok_or(PasswordRefusal::NoCurrent).map_err(password_error)?;
+        let current =
+            member(body, "currentPassword").ok_or(PasswordRefusal::NoCurrent).map_err(password_error)?;
         let new = member(body, "newPassword").ok_or(PasswordRefusal::NoNew).map_err(password_error)?;
         let user = &door.caller.user.name;
         match Passwords::of(&door.state).change(user, current, new, door.caller.address).await {
@@ -219,7 +243,8 @@ mod tests {
 
     #[test]
     fn the_name_for_people_is_called_name() {
-        let object = json!({"metadata": {"name": "u-ann"}, "displayName": "Ann", "username": "ann", "enabled": false});
+        let object =
+            json!({"metadata": {"name": "u-ann"}, "displayName": "Ann", "username": "ann", "enabled": false});
         let mut item = Map::new();
         Users.show(&object, &caller("u-ann"), &mut item);
         assert_eq!(

@@ -144,6 +144,7 @@ fn lock(path: &Path) -> Result<(File, bool), OpenError> {
 fn open_locked(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let unreadable = |source| OpenError::Unreadable { path: path.to_owned(), source };
     match std::fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() > 0 => refuse_foreign(path)?,
         Ok(found) if !found.is_file() => return Err(unreadable(io::Error::other("it is not a file"))),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -183,6 +184,19 @@ fn open_locked(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenE
         sync_directory_of(path).map_err(unreadable)?;
     }
     Ok(connection)
+}
+
+/// Looks at a file without writing to it: to open another program's database for writing may move its log into it.
+fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    let looked = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|connection| check(&connection));
+    match looked {
+        Ok((Some(why), _)) => Err(OpenError::Foreign { path: path.to_owned(), why }),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(refused(path, &error))
+        }
+        // What hinders reading alone, such as a transaction that a crash cut off, may not hinder writing.
+        Ok((None, _)) | Err(_) => Ok(()),
+    }
 }
 
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -257,4 +271,24 @@ fn replay(connection: &Connection, follower: &dyn Follower) -> rusqlite::Result<
 
 fn number(revision: i64) -> Revision {
     Revision::new(u64::try_from(revision).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn every_commit_is_synced_and_checkpoints_are_left_to_their_thread() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = DataFile::open(&dir.path().join("data.db"), &SqliteOptions::default()).unwrap();
+        let pragma =
+            |name| file.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("synchronous"), 2);
+        assert_eq!(pragma("wal_autocheckpoint"), 0);
+        let mode: String =
+            file.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
 
 use super::checkpoint::Checkpointer;
 use super::file::DataFile;
@@ -30,6 +31,8 @@ pub(super) struct SqliteLog {
     hard: u32,
     asked_at: u32,
     waited_at: u32,
+    /// A write failed in a way that leaves its outcome open.
+    broken: bool,
     /// Let go of last.
     lock: Option<File>,
     path: PathBuf,
@@ -54,7 +57,18 @@ impl SqliteLog {
         let checkpointer = Checkpointer::start(&path, stop)?;
         let (soft, hard) = (options.checkpoint_pages.max(1), options.checkpoint_pages_hard.max(2));
         let (connection, lock) = (Some(connection), Some(lock));
-        Ok(Self { connection, checkpointer, pages, soft, hard, asked_at: 0, waited_at: 0, lock, path })
+        Ok(Self {
+            connection,
+            checkpointer,
+            pages,
+            soft,
+            hard,
+            asked_at: 0,
+            waited_at: 0,
+            broken: false,
+            lock,
+            path,
+        })
     }
 
     /// One transaction.
@@ -74,7 +88,11 @@ impl SqliteLog {
                 self.consider_checkpoint();
                 Ok(())
             }
-            Err(error) => Err(failed(connection, &error, committing)),
+            Err(error) => {
+                let failure = failed(connection, &error, committing);
+                self.broken |= matches!(failure, Failure::Broken(_));
+                Err(failure)
+            }
         }
     }
 
@@ -160,13 +178,14 @@ impl Log for SqliteLog {
     fn close(&mut self) {
         self.checkpointer.stop();
         if let Some(connection) = self.connection.take() {
-            if self.checkpointer.broken().is_none() {
-                let done = connection
-                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-                    .optional();
-                if let Err(error) = done {
-                    tracing::warn!(path = %self.path.display(), why = say(&error), "the last checkpoint failed");
-                }
+            let done = if self.broken || self.checkpointer.broken().is_some() {
+                // Nor may SQLite checkpoint as it closes: its fsync could claim what the failed one has lost, and the log would go.
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| 0)
+            } else {
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+            };
+            if let Err(error) = done {
+                tracing::warn!(path = %self.path.display(), why = say(&error), "the last checkpoint failed");
             }
             if let Err((_, error)) = connection.close() {
                 tracing::warn!(path = %self.path.display(), why = say(&error), "the data file did not close cleanly");
@@ -232,6 +251,8 @@ mod tests {
         assert!(matches!(log.write(&group(3)), Err(Failure::Broken(_))));
         assert!(log.connection.as_ref().unwrap().is_autocommit(), "no transaction is left open");
         log.close();
+        let left = dir.path().join("data.db-wal").metadata().unwrap().len();
+        assert!(left > 0, "after a failure nothing is moved out of the log any more");
     }
 
     #[test]

@@ -70,6 +70,8 @@ struct Writer {
     broken: Option<String>,
     /// Who waits for a compaction.
     compacting: Vec<oneshot::Sender<Result<(), CommitError>>>,
+    /// The standing was made durable since somebody asked for a compaction.
+    forgotten: bool,
     /// Who waits for the end.
     closing: Vec<oneshot::Sender<()>>,
     /// There may be free space to give back.
@@ -82,8 +84,8 @@ struct Writer {
 impl Writer {
     fn new(log: Box<dyn Log>, queue: Arc<Queue>, follower: Arc<dyn Follower>, group: usize) -> Self {
         let (compacting, closing) = (Vec::new(), Vec::new());
-        let (broken, untidy, paused, groups) = (None, false, false, 0);
-        Self { log, queue, follower, group, broken, compacting, closing, untidy, paused, groups }
+        let (broken, forgotten, untidy, paused, groups) = (None, false, false, false, 0);
+        Self { log, queue, follower, group, broken, compacting, forgotten, closing, untidy, paused, groups }
     }
 
     fn run(&mut self) {
@@ -122,6 +124,7 @@ impl Writer {
             Order::Close(answer) => self.closing.push(answer),
             Order::Compact(answer) => {
                 self.compacting.push(answer);
+                self.forgotten = false;
                 self.paused = false;
             }
             Order::Usage(pages, answer) => {
@@ -149,16 +152,33 @@ impl Writer {
             }
             return;
         }
-        let dead = self.follower.dead_count();
-        if !self.compacting.is_empty() || idle {
+        if idle {
             self.paused = false;
+        }
+        let dead = self.follower.dead_count();
+        if !self.compacting.is_empty() {
+            self.compact(dead);
+            return;
         }
         let due = if dead >= WORTH { nothing_else } else { dead > 0 && idle };
         let overdue = dead >= BACKLOG && self.groups.is_multiple_of(GROUPS_PER_BATCH);
-        if !self.compacting.is_empty() || !self.paused && (due || overdue) {
+        if !self.paused && (due || overdue) {
             self.forget();
         } else if self.untidy && nothing_else && !self.paused {
             self.tidy();
+        }
+    }
+
+    /// One step of what was asked for; commits come in between.
+    fn compact(&mut self, dead: usize) {
+        if dead > 0 || !self.forgotten {
+            self.forget();
+        } else if self.untidy {
+            self.tidy();
+        } else {
+            for answer in self.compacting.drain(..) {
+                let _ = answer.send(Ok(()));
+            }
         }
     }
 
@@ -170,14 +190,7 @@ impl Writer {
         }
         self.follower.buried(dead.len());
         self.untidy = true;
-        if !self.compacting.is_empty() && self.follower.dead_count() == 0 {
-            while self.untidy {
-                self.tidy();
-            }
-            for answer in self.compacting.drain(..) {
-                let _ = answer.send(Ok(()));
-            }
-        }
+        self.forgotten = true;
     }
 
     fn tidy(&mut self) {

@@ -9,11 +9,14 @@ use crate::support::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit { conditions: Vec<Guess>, ops: Vec<(usize, u8, Option<(u8, u8)>)>, bulk: bool },
+    Commit { conditions: Vec<Guess>, ops: Vec<Draft>, bulk: bool },
     Compact(u8),
     Restart,
     Restore,
 }
+
+/// An operation: which collection, which key, and for a put its owner and expiry.
+type Draft = (usize, u8, Option<(u8, u8)>);
 
 /// A condition on what is there, or on something else.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ fn name(key: u8) -> Vec<u8> {
     format!("k{key}").into_bytes()
 }
 
-fn build(model: &Model, guesses: &[Guess], ops: &[(usize, u8, Option<(u8, u8)>)], bulk: bool) -> Commit {
+fn build(model: &Model, guesses: &[Guess], ops: &[Draft], bulk: bool) -> Commit {
     let collections = [THINGS, OTHERS];
     let condition = |g: &Guess| {
         let (collection, key) = (collections[g.collection], name(g.key));
@@ -59,7 +62,7 @@ fn build(model: &Model, guesses: &[Guess], ops: &[(usize, u8, Option<(u8, u8)>)]
             _ => Condition::Absent { collection, key },
         }
     };
-    let op = |(collection, key, put): &(usize, u8, Option<(u8, u8)>)| {
+    let op = |(collection, key, put): &Draft| {
         let (collection, key) = (collections[*collection], name(*key));
         match put {
             Some((owner, expires)) => {

@@ -61,6 +61,29 @@ fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn the_log_of_another_programs_database_is_not_moved_into_it() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("made");
+        let connection = rusqlite::Connection::open(&made).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+            .unwrap();
+        // As a crash leaves it: the log beside the file, and nobody at it.
+        let left = dir.path().join("left");
+        for suffix in ["", "-wal"] {
+            std::fs::copy(beside(&made, suffix), beside(&left, suffix)).unwrap();
+        }
+        let read = || ["", "-wal"].map(|suffix| std::fs::read(beside(&left, suffix)).unwrap());
+        let before = read();
+        let error = open(&left).await.unwrap_err();
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+        assert!(before == read(), "it was changed");
+        drop(connection);
+    });
+}
+
+#[test]
 fn what_cannot_be_opened_is_explained() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
@@ -118,6 +141,37 @@ fn the_file_is_private_and_set_up_as_designed() {
         assert_eq!(pragma("auto_vacuum"), 2);
         let id: i64 = file.query_row("SELECT id FROM version", [], |row| row.get(0)).unwrap();
         assert_eq!(id, 2 * 256);
+    });
+}
+
+#[test]
+fn writes_go_on_while_a_long_compaction_runs() {
+    run(async {
+        let world = World::new(Kind::Sqlite).await;
+        let tasks: Vec<_> = (0..12_000)
+            .map(|n| {
+                let (store, commit) = (world.store.clone(), put(&format!("k{}", n % 50), &n.to_string()));
+                tokio::spawn(async move { store.commit(commit).await })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        let before = world.store.revision();
+        let compaction = {
+            let store = world.store.clone();
+            tokio::spawn(async move { store.compact(before).await })
+        };
+        let mut during = 0;
+        while !compaction.is_finished() {
+            world.store.commit(put("during", "")).await.unwrap();
+            during += 1;
+        }
+        compaction.await.unwrap().unwrap();
+        assert!(during > 5, "only {during} writes got through");
+        assert_eq!(world.store.oldest(), before);
+        world.store.close().await;
+        assert!(rows(&world.file) <= 50 + during);
     });
 }
 

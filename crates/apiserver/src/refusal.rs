@@ -10,6 +10,8 @@ use crate::info::ResourceInfo;
 pub enum Refusal {
     /// 400: the request makes no sense.
     BadRequest(String),
+    /// 400 with the reason `Invalid`: what an admission webhook of the reference would have said.
+    Denied(String),
     /// 401: no or bad credentials.
     Unauthorized,
     /// 403 with the text after `… is forbidden: `.
@@ -189,6 +191,7 @@ impl Refusal {
         let quoted = about.quoted();
         match self {
             Refusal::BadRequest(message) => Status::new(400, "BadRequest", message.clone()),
+            Refusal::Denied(message) => Status::new(400, "Invalid", message.clone()),
             Refusal::Unauthorized => Status::new(401, "Unauthorized", "Unauthorized"),
             Refusal::Forbidden(why) => {
                 Status::new(403, "Forbidden", format!("{resource}{quoted} is forbidden: {}", harmless(why)))

@@ -1,6 +1,5 @@
 //! Every request comes in here: health, login, /v3, and the Kubernetes door behind authentication.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use crate::authn::{self, AuthnFailure, Caller, CallerCredential};
+use crate::authn::{self, AuthnFailure, Caller};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::state::State;
@@ -89,19 +88,11 @@ impl Door {
     }
 
     fn identity(&self, caller: Caller) -> Identity {
-        let state = self.state.clone();
         let user = caller.user.clone();
-        let credential = caller.credential.clone();
-        let alive: Arc<dyn Fn() -> bool + Send + Sync> = match credential {
-            Some(CallerCredential::Token(accepted)) => Arc::new(move || {
-                state.tables.verifier.still_good(&accepted, state.world.now_ms())
-            }),
-            Some(CallerCredential::Certificate { common_name, is_user: true, .. }) => Arc::new(move || {
-                state.tables.verifier.owner(&common_name).is_some_and(|owner| owner.enabled && !owner.deleted)
-            }),
-            _ => Arc::new(|| true),
-        };
-        Identity { user, facts: Arc::new(caller) as Arc<dyn Any + Send + Sync>, alive }
+        let caller = Arc::new(caller);
+        let (state, asked) = (self.state.clone(), caller.clone());
+        let alive = Arc::new(move || authn::still_good(&state, &asked));
+        Identity { user, facts: caller, alive }
     }
 
     async fn metrics(&self, caller: &Caller, headers: &HeaderMap) -> Response<Body> {

@@ -26,19 +26,17 @@ pub enum FileError {
 /// When it cannot be made, or the path is something else than a directory.
 pub fn private_dir(dir: &Path) -> Result<(), FileError> {
     let error = |e| FileError::Write(dir.to_owned(), e);
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
+    let mut made = make_private(dir);
+    if made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+        && let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists())
+    {
+        private_dir(parent)?;
+        made = make_private(dir);
+    }
+    match made {
         Ok(()) => sync_parent(dir).map_err(error),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(error(io::ErrorKind::NotADirectory.into())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            match dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-                Some(parent) => {
-                    private_dir(parent)?;
-                    private_dir(dir)
-                }
-                None => Err(error(e)),
-            }
-        }
         Err(e) => Err(error(e)),
     }
 }
@@ -126,6 +124,10 @@ pub fn why(error: &io::Error) -> String {
     }
 }
 
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(dir)
+}
+
 fn write_replacing(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let error = |e| FileError::Write(path.to_owned(), e);
     let temporary = temporary(path);
@@ -177,6 +179,18 @@ mod tests {
         assert_eq!(mode(&file), 0o600);
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(&sub).unwrap().count(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        for bad in ["file", "file/below", "file/far/below"] {
+            assert!(private_dir(&dir.path().join(bad)).is_err(), "{bad}");
+        }
+        // A file system in which nothing can be made says that the new name itself does not exist.
+        assert!(private_dir(Path::new("/proc/eartag/data")).is_err());
+        assert!(private_dir(Path::new("")).is_err());
     }
 
     #[test]

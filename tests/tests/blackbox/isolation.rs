@@ -289,7 +289,11 @@ fn users_see_themselves_and_nobody_else() {
     let through_v3 = stage.ann.http.get("/v3/users").want(200);
     let shown: Vec<&str> = through_v3["data"].as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap()).collect();
     assert_eq!(shown, [stage.ann.id.as_str()]);
-    assert_eq!(stage.ann.http.get(&format!("/v3/users/{}", stage.bob.id)).status, 404);
+    let (there, absent) = (format!("/v3/users/{}", stage.bob.id), "/v3/users/u-zzzzz");
+    let (there, absent) = (stage.ann.http.get(&there), stage.ann.http.get(absent));
+    assert_eq!(there.status, absent.status);
+    assert_eq!(there.text().replace(&stage.bob.id, "u-zzzzz"), absent.text());
+    assert!(matches!(there.status, 403 | 404), "{}", there.text());
 }
 
 #[test]

@@ -314,7 +314,7 @@ fn headers_that_every_reply_has() {
     assert_eq!(ann.http.with("Audit-ID", "my-audit-id").get(TOKENS).header("audit-id"), Some("my-audit-id"));
     let head = ann.http.send("HEAD", TOKENS, "", None);
     assert_eq!((head.status, head.body.len()), (200, 0));
-    let gone = ann.http.get("/nowhere");
+    let gone = server.admin().http.get("/nowhere");
     assert_eq!((gone.status, gone.text().as_str(), gone.header("content-type")), (404, "404 page not found\n", Some("text/plain; charset=utf-8")));
     assert_eq!(ann.http.get("/apis/ext.cattle.io/v1/nothing").refused(404, "NotFound"), "the server could not find the requested resource");
     let method = ann.http.put(TOKENS, &json!({}));

@@ -13,6 +13,7 @@
 mod crash;
 mod isolation;
 mod lists;
+mod operator;
 mod seed;
 mod users;
 mod watch;

@@ -3,7 +3,7 @@
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::body::{self, Body};
+use super::body;
 use super::query::{self, Query};
 use crate::field_error::FieldError;
 use crate::info::ResourceInfo;
@@ -14,21 +14,20 @@ use crate::refusal::Refusal;
 use crate::{Map, Tree};
 
 /// Reads the options; a body wins over the query.
-pub(super) async fn options(
+pub(super) fn options(
     parts: &Parts,
     query: &Query,
-    body: Body,
+    bytes: &[u8],
     info: &ResourceInfo,
     cx: &mut Cx,
 ) -> Result<DeleteOptions, Refusal> {
-    let bytes = body::read(body).await?;
     let content_type = body::content_type(&parts.headers);
     let tree = if bytes.is_empty() {
         from_query(query)
     } else if content_type == protobuf::MEDIA_TYPE {
-        protobuf::decode(&bytes, "v1", "DeleteOptions").map_err(|error| Refusal::BadRequest(error.to_string()))?
+        protobuf::decode(bytes, "v1", "DeleteOptions").map_err(|error| Refusal::BadRequest(error.to_string()))?
     } else {
-        body::decode_plain(&content_type, &bytes)?
+        body::decode_plain(&content_type, bytes)?
     };
     let object = tree.as_object().ok_or_else(|| Refusal::BadRequest("DeleteOptions must be an object".to_owned()))?;
     check_type(object, info)?;

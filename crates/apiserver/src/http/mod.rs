@@ -19,6 +19,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -122,20 +123,24 @@ impl ApiServer {
         if misplaced || info.deeper || !attributes.subresource.is_empty() {
             return self.refuse(&Refusal::NoSuchResource, &Attributes::default());
         }
-        let long = attributes.verb == "watch" || attributes.verb == "deletecollection";
         let bound = match query::timeout(query, LONGEST_REQUEST) {
             Ok(bound) => bound,
             Err(refusal) => return self.refuse(&refusal, attributes),
         };
-        let request = resource::Request { parts, query, attributes, resource, identity };
-        let answer = self.resource(request, body);
-        let answered = if long {
-            answer.await
-        } else {
-            tokio::time::timeout(bound, answer).await.unwrap_or_else(|_| {
-                Err(Refusal::Timeout("request did not complete within the allotted timeout".to_owned()))
-            })
+        let answer = async {
+            let bytes = match attributes.verb.as_str() {
+                "get" | "list" | "watch" => Bytes::new(),
+                _ => within(bound, body::read(body)).await?,
+            };
+            // A body may be sent slowly, and the credential revoked meanwhile.
+            if !(identity.alive)() {
+                return Err(Refusal::Unauthorized);
+            }
+            let long = matches!(attributes.verb.as_str(), "watch" | "deletecollection");
+            let answer = self.resource(resource::Request { parts, query, info, resource, identity, bytes });
+            if long { answer.await } else { within(bound, answer).await }
         };
+        let answered = answer.await;
         answered.unwrap_or_else(|refusal| self.refuse(&refusal, attributes))
     }
 
@@ -188,6 +193,12 @@ pub fn denied(user: &UserInfo, wants: &Attributes, why: &str) -> Refusal {
         "User {:?} cannot {} resource {resource:?} in API group {:?} {place}{why}",
         user.name, wants.verb, wants.group
     ))
+}
+
+async fn within<T>(bound: Duration, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(bound, work).await.unwrap_or_else(|_| {
+        Err(Refusal::Timeout("request did not complete within the allotted timeout".to_owned()))
+    })
 }
 
 /// Trailing slashes are tolerated (spec D12).

@@ -14,6 +14,8 @@ pub struct RequestInfo {
     pub is_resource: bool,
     /// Path segments after name and sub-resource: nothing of ours has any.
     pub deeper: bool,
+    /// The path itself names an object, also for the old spelling of a watch.
+    pub named_by_path: bool,
 }
 
 impl RequestInfo {
@@ -40,6 +42,7 @@ impl RequestInfo {
         };
         let at = |n: usize| rest.get(n).copied().unwrap_or_default();
         let mut name = at(1).to_owned();
+        let named_by_path = !name.is_empty();
         let verb = match *method {
             Method::POST => "create",
             Method::PUT => "update",
@@ -68,12 +71,13 @@ impl RequestInfo {
             },
             is_resource: true,
             deeper: rest.len() > 3,
+            named_by_path,
         }
     }
 
     fn non_resource(method: &Method, path: &str) -> RequestInfo {
         let verb = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
-        RequestInfo { attributes: Attributes::path(&verb, path), is_resource: false, deeper: false }
+        RequestInfo { attributes: Attributes::path(&verb, path), is_resource: false, deeper: false, named_by_path: false }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::body::{self, Body};
 use super::reply::{self, Form};
+use super::request_info::RequestInfo;
 use super::table::{self, Include};
 use super::{ApiServer, Identity, accept, deletion, query, stream, user_agent};
 use crate::Tree;
@@ -15,15 +17,16 @@ use crate::kind::{Cx, Fixed, Kind, Once, Resource, Review};
 use crate::media::{self, Answer, Negotiated, View};
 use crate::ops::{Change, Selection, Validation};
 use crate::refusal::Refusal;
-use crate::user::Attributes;
 
 /// One request, taken apart and authorized.
 pub(super) struct Request<'a> {
     pub parts: &'a Parts,
     pub query: &'a query::Query,
-    pub attributes: &'a Attributes,
+    pub info: &'a RequestInfo,
     pub resource: &'a Resource,
     pub identity: Identity,
+    /// The body, for verbs that have one.
+    pub bytes: Bytes,
 }
 
 impl Request<'_> {
@@ -39,27 +42,27 @@ impl Request<'_> {
 }
 
 impl ApiServer {
-    pub(super) async fn resource(&self, request: Request<'_>, body: Body) -> Result<Response<Body>, Refusal> {
-        if !request.resource.info().has_verb(&request.attributes.verb) {
+    pub(super) async fn resource(&self, request: Request<'_>) -> Result<Response<Body>, Refusal> {
+        if !request.resource.info().has_verb(&request.info.attributes.verb) {
             return Err(Refusal::MethodNotAllowed);
         }
         match request.resource.clone() {
-            Resource::Stored(kind) => self.stored(kind, request, body).await,
-            Resource::Review(review) => self.review(review.as_ref(), request, body).await,
+            Resource::Stored(kind) => self.stored(kind, request).await,
+            Resource::Review(review) => self.review(review.as_ref(), request).await,
             Resource::Fixed(fixed) => self.fixed(fixed.as_ref(), &request),
         }
     }
 
-    async fn stored(&self, kind: Arc<dyn Kind>, request: Request<'_>, body: Body) -> Result<Response<Body>, Refusal> {
+    async fn stored(&self, kind: Arc<dyn Kind>, request: Request<'_>) -> Result<Response<Body>, Refusal> {
         let mut cx = self.cx(request.identity.clone());
-        let name = request.attributes.name.as_str();
+        let name = request.info.attributes.name.as_str();
         let agent = user_agent(request.parts);
-        match request.attributes.verb.as_str() {
+        match request.info.attributes.verb.as_str() {
             "create" if !name.is_empty() => Err(Refusal::MethodNotAllowed),
             "create" => {
                 let (negotiated, form, include) = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "CreateOptions", &mut cx)?;
-                let asked = read_object(kind.as_ref(), &cx, request.parts, body).await?;
+                let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
                 let created = self.api.create(kind.as_ref(), &cx, asked).await?;
                 let view = negotiated.view;
                 Ok(one(kind.as_ref(), &cx, StatusCode::CREATED, created.object, created.once, view, include, form))
@@ -81,27 +84,31 @@ impl ApiServer {
             "watch" => {
                 let (negotiated, _, include) = request.negotiate(Answer::Watch)?;
                 let spread = u64::from_le_bytes(cx.random());
-                let options = query::watch_options(request.query, kind.info(), spread)?;
+                let mut options = query::watch_options(request.query, kind.info(), spread)?;
+                if request.info.named_by_path {
+                    // The right was asked for this name, so nothing else may come.
+                    options.selection = options.selection.and_name(name);
+                }
                 let watcher = self.api.watch(kind, cx, options, self.ending.clone()).await?;
                 Ok(stream::watch(watcher, negotiated.view, include))
             }
             "update" => {
                 let (negotiated, form, include) = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "UpdateOptions", &mut cx)?;
-                let asked = read_object(kind.as_ref(), &cx, request.parts, body).await?;
+                let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
                 let object = self.api.update(kind.as_ref(), &cx, name, &Change::Put(asked)).await?;
                 Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
             }
             "patch" => {
                 let (negotiated, form, include) = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "PatchOptions", &mut cx)?;
-                let change = read_patch(kind.as_ref(), &request, body).await?;
+                let change = read_patch(kind.as_ref(), &request)?;
                 let object = self.api.update(kind.as_ref(), &cx, name, &change).await?;
                 Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
             }
             "delete" => {
                 let (negotiated, form, include) = request.negotiate(Answer::Object)?;
-                let options = deletion::options(request.parts, request.query, body, kind.info(), &mut cx).await?;
+                let options = deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
                 let deleted = self.api.delete(kind.as_ref(), &cx, name, &options).await?;
                 if deleted.gone && !kind.info().delete_returns_object {
                     let status = deletion::success(kind.info(), name, &deleted.uid);
@@ -112,7 +119,7 @@ impl ApiServer {
             "deletecollection" => {
                 let (_, form, _) = request.negotiate(Answer::List)?;
                 let list = query::list_options(request.query, kind.info())?;
-                let options = deletion::options(request.parts, request.query, body, kind.info(), &mut cx).await?;
+                let options = deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
                 let many = self.api.delete_collection(kind.as_ref(), &cx, &list, &options).await?;
                 Ok(warned(reply::object(StatusCode::OK, &deletion::many(kind.info(), many), form), &cx))
             }
@@ -120,14 +127,13 @@ impl ApiServer {
         }
     }
 
-    async fn review(&self, review: &dyn Review, request: Request<'_>, body: Body) -> Result<Response<Body>, Refusal> {
+    async fn review(&self, review: &dyn Review, request: Request<'_>) -> Result<Response<Body>, Refusal> {
         let (_, form, _) = request.negotiate(Answer::Plain)?;
         let info = review.info();
         let mut cx = self.cx(request.identity.clone());
         query::write_options(request.query, user_agent(request.parts), "CreateOptions", &mut cx)?;
-        let bytes = body::read(body).await?;
         let content_type = body::content_type(&request.parts.headers);
-        let decoded = body::decode_object(&content_type, &bytes, info)?;
+        let decoded = body::decode_object(&content_type, &request.bytes, info)?;
         let mut asked = decoded.tree;
         crate::object::fit_type(info, &mut asked)?;
         crate::ops::conform(info, &cx, &mut asked, crate::ops::Source::Body)?;
@@ -141,7 +147,7 @@ impl ApiServer {
 
     fn fixed(&self, fixed: &dyn Fixed, request: &Request<'_>) -> Result<Response<Body>, Refusal> {
         let info = fixed.info();
-        let name = request.attributes.name.as_str();
+        let name = request.info.attributes.name.as_str();
         let objects = fixed.objects();
         let named = |object: &Tree| object.pointer("/metadata/name").and_then(Tree::as_str) == Some(name);
         let cells = |object: &Tree| {
@@ -150,7 +156,7 @@ impl ApiServer {
             cells.extend(fixed.row(object));
             cells
         };
-        if request.attributes.verb == "get" {
+        if request.info.attributes.verb == "get" {
             let (negotiated, form, include) = request.negotiate(Answer::Object)?;
             let object = objects.into_iter().find(named).ok_or(Refusal::NotFound)?;
             let tree = match negotiated.view {
@@ -218,10 +224,9 @@ fn warned(mut response: Response<Body>, cx: &Cx) -> Response<Body> {
 }
 
 /// The object of a create or a PUT; duplicate members are told or refused by `fieldValidation`.
-async fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, body: Body) -> Result<Tree, Refusal> {
+fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, bytes: &[u8]) -> Result<Tree, Refusal> {
     let content_type = body::content_type(&parts.headers);
-    let bytes = body::read(body).await?;
-    let decoded = body::decode_object(&content_type, &bytes, kind.info())?;
+    let decoded = body::decode_object(&content_type, bytes, kind.info())?;
     let texts: Vec<String> = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     match cx.validation {
         Validation::Ignore => {}
@@ -238,7 +243,7 @@ async fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, body: Body) -> Res
     Ok(decoded.tree)
 }
 
-async fn read_patch(kind: &dyn Kind, request: &Request<'_>, body: Body) -> Result<Change, Refusal> {
+fn read_patch(kind: &dyn Kind, request: &Request<'_>) -> Result<Change, Refusal> {
     let content_type = body::content_type(&request.parts.headers);
     let served = kind.info().patch_types;
     let patch_type = PatchType::from_content_type(&content_type).filter(|t| served.contains(t));
@@ -250,8 +255,7 @@ async fn read_patch(kind: &dyn Kind, request: &Request<'_>, body: Body) -> Resul
         let error = crate::field_error::FieldError::forbidden("force", "may not be specified for non-apply patch");
         return Err(Refusal::InvalidOptions("PatchOptions", vec![error]));
     }
-    let bytes = body::read(body).await?;
-    let patch = body::decode_plain(&content_type, &bytes)?;
+    let patch = body::decode_plain(&content_type, &request.bytes)?;
     match patch_type {
         PatchType::Json => Ok(Change::Json(patch)),
         PatchType::Merge => Ok(Change::Merge(patch)),

@@ -16,6 +16,7 @@ use crate::selector::{FieldSelector, LabelSelector};
 pub struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
+    only: Option<String>,
 }
 
 impl Selection {
@@ -24,17 +25,23 @@ impl Selection {
         let labels = LabelSelector::parse(labels).map_err(Refusal::BadRequest)?;
         let fields = FieldSelector::parse(fields).map_err(Refusal::BadRequest)?;
         fields.known(info.selectable).map_err(Refusal::BadRequest)?;
-        Ok(Selection { labels, fields })
+        Ok(Selection { labels, fields, only: None })
+    }
+
+    /// The same selection, narrowed to one name; a contradiction selects nothing.
+    #[must_use]
+    pub fn and_name(self, name: &str) -> Selection {
+        Selection { only: Some(name.to_owned()), ..self }
     }
 
     /// Whether everything is selected.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty() && self.fields.fields().next().is_none()
+        self.labels.is_empty() && self.fields.fields().next().is_none() && self.only.is_none()
     }
 
     /// The one name that can be selected, if the selectors say so.
     pub fn name(&self) -> Option<&str> {
-        self.fields.exact("metadata.name")
+        self.only.as_deref().or_else(|| self.fields.exact("metadata.name"))
     }
 
     /// Whether the shown object is selected.
@@ -57,7 +64,8 @@ impl Selection {
         if let Some((key, value)) = hidden {
             labels.insert(key.to_owned(), value.to_owned());
         }
-        self.labels.matches(&labels) && self.fields.matches(|path| Some(text_at(object, path)))
+        let named = self.only.as_deref().is_none_or(|name| text_at(object, "metadata.name") == name);
+        named && self.labels.matches(&labels) && self.fields.matches(|path| Some(text_at(object, path)))
     }
 }
 

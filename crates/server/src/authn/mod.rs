@@ -96,6 +96,20 @@ pub async fn authenticate(state: &State, parts: &Parts, peer: &Peer) -> Result<C
     impersonate(state, caller, &parts.headers).await.map_err(AuthnFailure::Refused)
 }
 
+/// Whether what authenticated the caller would still do so: asked again when a body has arrived, and while a watch lasts.
+#[must_use]
+pub fn still_good(state: &State, caller: &Caller) -> bool {
+    match &caller.credential {
+        Some(CallerCredential::Token(accepted)) => {
+            state.tables.verifier.still_good(accepted, state.world.now_ms())
+        }
+        Some(CallerCredential::Certificate { common_name, is_user: true, .. }) => {
+            state.tables.verifier.owner(common_name).is_some_and(|owner| owner.enabled && !owner.deleted)
+        }
+        _ => true,
+    }
+}
+
 /// The address under which a request came in.
 #[must_use]
 pub fn public_address(state: &State, parts: &Parts, peer: &Peer) -> PublicAddress {

@@ -36,7 +36,7 @@ pub async fn logout(state: &Arc<State>, parts: &Parts, peer: &Peer) -> Reply {
             V3Error::new(401, "Unauthorized", NO_CREDENTIAL).into()
         }
     };
-    if cookie::value(&parts.headers, cookie::SESSION).is_some() && !reply.status.is_server_error() {
+    if !reply.status.is_server_error() {
         cookie::clear(&mut reply.headers);
     }
     reply

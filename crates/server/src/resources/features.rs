@@ -96,7 +96,7 @@ impl Kind for Features {
             return Err(Refusal::Invalid(vec![FieldError::forbidden("spec.value", "this server has no such feature")]));
         };
         let after = features::change(info, before, asked.spec.value)
-            .map_err(|locked| Refusal::BadRequest(locked.to_string()))?;
+            .map_err(|locked| Refusal::Denied(locked.to_string()))?;
         Ok(Draft::of(after.encode()))
     }
 

@@ -89,6 +89,11 @@ where
     reply.into_response()
 }
 
+/// A body may be sent slowly, and the credential revoked meanwhile.
+fn still_good(door: &Door) -> Result<(), Stop> {
+    if authn::still_good(&door.state, &door.caller) { Ok(()) } else { Err(Stop::MustAuthenticate) }
+}
+
 /// Reads a whole body.
 ///
 /// # Errors
@@ -166,11 +171,13 @@ where
         Path::Collection(plural) => {
             let resource = find(plural)?;
             let body = body_of(&method, body).await?;
+            still_good(&door)?;
             on_collection(&door, resource, &method, &body).await
         }
         Path::Item(plural, id) => {
             let resource = find(plural)?;
             let body = body_of(&method, body).await?;
+            still_good(&door)?;
             on_item(&door, resource, id, &method, &body).await
         }
         Path::Nothing => Err(nothing_there()),

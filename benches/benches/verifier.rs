@@ -10,8 +10,8 @@ use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_core::collections::{self, EXT_TOKENS, USERS};
 use eartag_core::{
-    Credential, Lifetime, PlainSecret, Place, Presented, Principal, SecretHash, TokenRecord, UserRecord, Verdict,
-    Verifier,
+    Credential, Lifetime, Place, PlainSecret, Presented, Principal, SecretHash, TokenRecord, UserRecord,
+    Verdict, Verifier,
 };
 use eartag_storage::{Change, CollectionId, Commit, Entry, Memory, Observer, Op, Options, Store};
 
@@ -60,7 +60,8 @@ fn token(n: usize) -> Vec<u8> {
 }
 
 fn user() -> Vec<u8> {
-    let record = UserRecord { username: "ann".into(), display_name: "Ann Smith".into(), ..UserRecord::default() };
+    let record =
+        UserRecord { username: "ann".into(), display_name: "Ann Smith".into(), ..UserRecord::default() };
     let meta = Meta { uid: Uid::from_random([3; 16]), created_s: CREATED_S, ..Meta::default() };
     frame::frame(&record.encode(), &meta)
 }
@@ -70,9 +71,8 @@ fn verifier(runtime: &tokio::runtime::Runtime, count: usize) -> (Arc<Verifier>, 
     let verifier = Arc::new(Verifier::new());
     let feed = Arc::new(Feed(Arc::clone(&verifier)));
     let options = Options { history_events: 1024, ..Options::default() };
-    let store = runtime
-        .block_on(Store::open(Box::new(Memory::new()), collections::all(), feed, options))
-        .unwrap();
+    let store =
+        runtime.block_on(Store::open(Box::new(Memory::new()), collections::all(), feed, options)).unwrap();
     let objects = std::iter::once((USERS, OWNER.to_owned(), user()))
         .chain((0..count).map(|n| (EXT_TOKENS, format!("token-{n:06}"), token(n))));
     for (collection, name, value) in objects {
@@ -99,14 +99,15 @@ fn checks(criterion: &mut Criterion) {
     for count in [1_000usize, 100_000] {
         let (verifier, _store) = verifier(&runtime, count);
         // Scattered over the table, so that the processor's cache does not answer for it.
-        let spread = |make: fn(usize) -> String| (0..1024).map(|n| make(n * 7919 % count)).collect::<Vec<_>>();
+        let spread =
+            |make: fn(usize) -> String| (0..1024).map(|n| make(n * 7919 % count)).collect::<Vec<_>>();
         let cases: [(&str, Vec<String>); 3] = [
             ("a good token", spread(bearer)),
             ("a wrong secret", spread(|n| format!("ext/token-{n:06}:{}", secret(n + 1)))),
             ("a miss", spread(|n| format!("ext/token-x{n:06}:{}", secret(n)))),
         ];
         for (what, bearers) in cases {
-            let expected = matches!(check(&verifier, &bearers[0]), Verdict::Good(_));
+            let expected = matches!(check(&verifier, bearers.first().unwrap()), Verdict::Good(_));
             assert_eq!(expected, what == "a good token", "{what} is judged as it should be");
             group.bench_function(BenchmarkId::new(what, count), |b| {
                 let mut turn = bearers.iter().cycle();

@@ -32,7 +32,8 @@ pub async fn serve(ca: &Path) -> Result<()> {
     let authority = Authority::new("bare", now_s, serial())?;
     std::fs::write(ca, authority.certificate_pem())?;
     let leaf = authority.issue_server(&["127.0.0.1".to_owned()], now_s, serial())?;
-    let acceptor = TlsAcceptor::from(server_config(Arc::new(ServingCertificate::issued(&leaf, &authority)?))?);
+    let acceptor =
+        TlsAcceptor::from(server_config(Arc::new(ServingCertificate::issued(&leaf, &authority)?))?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut out = std::io::stdout();
     writeln!(out, "bare answers at https://{}", listener.local_addr()?)?;
@@ -55,11 +56,14 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let (parts, body) = request.into_parts();
     // A create brings a body; the yardstick reads it as well.
     let read = body.collect().await.is_ok();
-    let token = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let hash = token.and_then(Presented::parse).zip(token.and_then(|token| token.split_once(':'))).map(
-        |(_, (_, secret))| SecretHash::sha3(&PlainSecret::new(secret), [7; 8]),
-    );
-    let status = if read && std::hint::black_box(hash).is_some() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+    let token =
+        parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let hash = token
+        .and_then(Presented::parse)
+        .zip(token.and_then(|token| token.split_once(':')))
+        .map(|(_, (_, secret))| SecretHash::sha3(&PlainSecret::new(secret), [7; 8]));
+    let status =
+        if read && std::hint::black_box(hash).is_some() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
     let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
     *response.status_mut() = status;
     Ok(response)

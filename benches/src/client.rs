@@ -125,8 +125,10 @@ impl Connection {
             .header("user-agent", "eartag-benches")
             .header("accept", "application/json")
             .header("authorization", format!("Bearer {}", ask.bearer));
-        let request = if ask.body.is_empty() { request } else { request.header("content-type", "application/json") };
-        let response = self.send.send_request(request.body(Full::new(ask.body.clone()))?).await.context("no answer")?;
+        let request =
+            if ask.body.is_empty() { request } else { request.header("content-type", "application/json") };
+        let response =
+            self.send.send_request(request.body(Full::new(ask.body.clone()))?).await.context("no answer")?;
         let status = response.status();
         if status == StatusCode::OK || status == StatusCode::CREATED {
             return Ok(response.into_body());

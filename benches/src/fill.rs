@@ -98,11 +98,13 @@ fn token_value(n: usize, (record, meta): &(TokenRecord, Meta)) -> Vec<u8> {
     let mut record = record.clone();
     record.credential.owner = user(owner);
     record.credential.owner_uid = user_uid(owner);
-    record.credential.principal = Principal::local(&user(owner), &user(owner), &format!("User number {owner}"));
+    record.credential.principal =
+        Principal::local(&user(owner), &user(owner), &format!("User number {owner}"));
     let salt = u64::try_from(n).unwrap_or_default().to_le_bytes();
     record.credential.hash = SecretHash::sha3(&PlainSecret::new(secret(n)), salt);
     // None expires while the benchmark runs, and no two at once.
-    record.credential.lifetime = Lifetime::For(7_776_000_000_u64.saturating_sub(u64::from(scatter(n)) % 1_000_000));
+    record.credential.lifetime =
+        Lifetime::For(7_776_000_000_u64.saturating_sub(u64::from(scatter(n)) % 1_000_000));
     record.credential.description = format!("Number {n}");
     let mut meta = Meta { uid: uid(1, n), ..meta.clone() };
     for value in meta.labels.values_mut().filter(|value| value.starts_with("user-")) {

@@ -115,7 +115,8 @@ fn binary() -> Result<PathBuf> {
 /// Starts a program and waits for the line that says where it answers.
 fn start(mut command: Command) -> Result<(Child, String, Duration)> {
     let started = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().context("the program starts")?;
+    let mut child =
+        command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().context("the program starts")?;
     let output = child.stdout.take().context("its output")?;
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next().transpose()? {

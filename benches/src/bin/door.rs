@@ -36,7 +36,12 @@ async fn main() -> Result<()> {
     eartag.stop()
 }
 
-async fn measure(eartag: &Server, yardstick: &Server, admin: &str, time: Duration) -> Result<Vec<Vec<String>>> {
+async fn measure(
+    eartag: &Server,
+    yardstick: &Server,
+    admin: &str,
+    time: Duration,
+) -> Result<Vec<Vec<String>>> {
     let (here, bare) = (Target::new(eartag)?, Target::new(yardstick)?);
     let name = admin.trim_start_matches("ext/").split(':').next().unwrap_or_default();
     let asks = [
@@ -45,7 +50,14 @@ async fn measure(eartag: &Server, yardstick: &Server, admin: &str, time: Duratio
         ("create of a token, fsynced", Ask::post(TOKENS, admin, token())),
     ];
     let mut rows = vec![row(&[
-        &format!("{CONNECTIONS} connections"), "eartag/s", "median", "p99", "bare/s", "median", "p99", "of bare",
+        &format!("{CONNECTIONS} connections"),
+        "eartag/s",
+        "median",
+        "p99",
+        "bare/s",
+        "median",
+        "p99",
+        "of bare",
     ])];
     for (what, ask) in asks {
         let mut pairs: Vec<(Round, Round)> = Vec::new();

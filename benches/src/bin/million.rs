@@ -1,7 +1,11 @@
 //! A million tokens beside a thousand (see the library).
 //!
 //! `million [COUNT]`: COUNT is 1,000,000 by default. Needs about 1 GB of disk in the directory for temporary files.
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that prints a table, and times")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program that prints a table, and times"
+)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use eartag_benches::CONNECTIONS;
 use eartag_benches::client::{Ask, Target};
+use eartag_benches::fill;
 use eartag_benches::load::{alone, round};
 use eartag_benches::report::{human, machine, table};
 use eartag_benches::server::{Server, admin_token};
-use eartag_benches::fill;
 
 const TOKENS: &str = "/apis/ext.cattle.io/v1/tokens";
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -52,14 +56,18 @@ async fn store(data: &Path, count: usize) -> Result<Vec<(String, String)>> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (resident, peak) = server.memory();
     let mut rows = vec![
-        ("filled below the API, fsynced in groups".to_owned(), format!("{} ({:.0}/s)", human(filled), rate(count, filled))),
+        (
+            "filled below the API, fsynced in groups".to_owned(),
+            format!("{} ({:.0}/s)", human(filled), rate(count, filled)),
+        ),
         ("data file".to_owned(), megabytes(size)),
         ("start to ready".to_owned(), format!("{} ({} of processor)", human(started_in), human(started_cpu))),
         ("resident memory, and its peak".to_owned(), format!("{}, {}", megabytes(resident), megabytes(peak))),
     ];
     let mut add = |what: &str, result: String| rows.push((what.to_owned(), result));
 
-    let get = alone(&target, 2000, |n| Ask::get(format!("{TOKENS}/{}", fill::name(pick(n, count))), &admin)).await?;
+    let get = alone(&target, 2000, |n| Ask::get(format!("{TOKENS}/{}", fill::name(pick(n, count))), &admin))
+        .await?;
     add("get of a token, one connection", both(get.median(), get.p99()));
     let page = alone(&target, 200, |n| Ask::get(page_path(n, count), &admin)).await?;
     add("page of 500 from the middle", both(page.median(), page.p99()));
@@ -80,7 +88,10 @@ async fn store(data: &Path, count: usize) -> Result<Vec<(String, String)>> {
     let list = Ask::get(format!("{TOKENS}?limit={STREAMED}"), &admin);
     let (first, whole, bytes) = target.connect().await?.stream(&list).await?;
     let (after, _) = server.memory();
-    add("list of up to 250,000: first byte, whole", format!("{}, {} ({})", human(first), human(whole), megabytes(bytes)));
+    add(
+        "list of up to 250,000: first byte, whole",
+        format!("{}, {} ({})", human(first), human(whole), megabytes(bytes)),
+    );
     add("memory that this list took", megabytes(after.saturating_sub(before)));
     server.stop()?;
     Ok(rows)

@@ -30,6 +30,9 @@ pub const CLUSTER_ROLE_BINDINGS: CollectionId = CollectionId(11);
 /// The store's identity, one entry.
 pub const IDENTITY: CollectionId = CollectionId(12);
 
+/// Login names that are taken, each holding the name of its user: two users cannot be made with one login name at the same time.
+pub const USERNAMES: CollectionId = CollectionId(13);
+
 /// All collections, for opening a store.
 #[must_use]
 pub fn all() -> Vec<Collection> {
@@ -48,6 +51,7 @@ pub fn all() -> Vec<Collection> {
         plain(CLUSTER_ROLES, "cluster_roles"),
         plain(CLUSTER_ROLE_BINDINGS, "cluster_role_bindings"),
         plain(IDENTITY, "identity"),
+        plain(USERNAMES, "usernames"),
     ]
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
-use eartag_core::collections::{EXT_TOKENS, GLOBAL_ROLE_BINDINGS, IDENTITY, PASSWORDS, USERS};
+use eartag_core::collections::{EXT_TOKENS, GLOBAL_ROLE_BINDINGS, IDENTITY, PASSWORDS, USERNAMES, USERS};
 use eartag_core::names::random_name;
 use eartag_core::{
     Credential, GlobalRoleBindingRecord, Lifetime, Now, PasswordHash, PasswordRecord, PlainSecret, Principal,
@@ -207,6 +207,7 @@ async fn first_start(
                 value: identity.to_value(start.root_key, start.random)?,
             },
             put(USERS, &user, frame::frame(&record.encode(), &user_meta)),
+            put(USERNAMES, ADMIN, frame::frame(user.as_bytes(), &start.meta())),
             put(PASSWORDS, &user, frame::frame(&password_record.encode(), &start.meta())),
             put(GLOBAL_ROLE_BINDINGS, &binding, frame::frame(&bound.encode(), &binding_meta)),
             put(EXT_TOKENS, &token.name, token.value),

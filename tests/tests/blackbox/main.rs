@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod authorization;
 mod crash;
 mod isolation;
 mod lists;

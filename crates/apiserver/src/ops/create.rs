@@ -82,22 +82,25 @@ impl Api {
             self.dry_run_conditions(&conditions)?;
             return Ok(Created { object: shown_at(Revision::default())?, once: None });
         }
-        let own_conditions = conditions.len();
         let commit = Commit {
             conditions: std::iter::once(absent).chain(conditions).collect(),
             ops: std::iter::once(put).chain(also).collect(),
             lane: Lane::Interactive,
         };
-        // A sister collection that shares the names (DEC21) has an `Absent` of its own on the same key: also "taken".
-        let sisters: Vec<bool> = commit
+        // Where the server chooses names, a sister collection may share them: an `Absent` on the same key there means "taken" too.
+        let generated = matches!(info.naming, Naming::Generated { .. });
+        let means_taken: Vec<bool> = commit
             .conditions
             .iter()
-            .map(|c| matches!(c, Condition::Absent { key, .. } if key == name.as_bytes()))
+            .enumerate()
+            .map(|(at, c)| {
+                let same = matches!(c, Condition::Absent { key, .. } if key == name.as_bytes());
+                at == 0 || (generated && same)
+            })
             .collect();
-        debug_assert_eq!(sisters.len(), own_conditions + 1);
         match self.store.commit(commit).await {
             Ok(revision) => Ok(Created { object: shown_at(revision)?, once }),
-            Err(CommitError::Conflict { condition }) if sisters.get(condition).copied().unwrap_or(true) => {
+            Err(CommitError::Conflict { condition }) if means_taken.get(condition).copied().unwrap_or(true) => {
                 Err(Failure::Taken)
             }
             Err(CommitError::Conflict { .. }) => Err(Failure::Raced),

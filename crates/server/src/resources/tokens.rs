@@ -13,7 +13,7 @@ use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::time::format_rfc3339;
 use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
-use eartag_core::collections::{CLUSTERS, EXT_TOKENS, LEGACY_TOKENS};
+use eartag_core::collections::{CLUSTERS, EXT_TOKENS, LEGACY_TOKENS, USERS};
 use eartag_core::duration::ttl_cell;
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
@@ -222,13 +222,15 @@ impl Kind for Tokens {
                 (BEARER, SecretString::from(bearer.expose().to_owned())),
             ],
         };
-        Ok(Draft {
-            body: TokenRecord { credential: made.credential }.encode(),
-            once: Some(once),
-            // A name is unique over both faces (DEC21).
-            conditions: vec![Condition::Absent { collection: LEGACY_TOKENS, key: name.as_bytes().to_vec() }],
-            also: Vec::new(),
-        })
+        // A name is unique over both faces (DEC21).
+        let mut conditions = vec![Condition::Absent { collection: LEGACY_TOKENS, key: name.as_bytes().to_vec() }];
+        // The owner who was judged must still be there.
+        if let Some(owner) = self.store.get(USERS, cx.user.name.as_bytes()) {
+            let (key, revision) = (owner.key().to_vec(), owner.created());
+            conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
+        }
+        let body = TokenRecord { credential: made.credential }.encode();
+        Ok(Draft { body, once: Some(once), conditions, also: Vec::new() })
     }
 
     async fn change(

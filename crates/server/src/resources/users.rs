@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use eartag_api::frame::frame;
 use eartag_api::management::User;
-use eartag_api::meta::Meta;
+use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
@@ -12,8 +13,8 @@ use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::UserRecord;
-use eartag_core::collections::{PASSWORDS, USERS};
-use eartag_storage::{CollectionId, Op, Store};
+use eartag_core::collections::{PASSWORDS, USERNAMES, USERS};
+use eartag_storage::{CollectionId, Condition, Op, Store};
 
 use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, schema, typed};
 use crate::authn::Found;
@@ -64,6 +65,17 @@ impl Users {
     }
 }
 
+/// Takes the login name in the same commit; whoever comes second finds it taken.
+fn reserve(draft: &mut Draft, user: &str, username: &str, cx: &Cx) {
+    if username.is_empty() {
+        return;
+    }
+    let meta = Meta { uid: Uid::from_random(cx.random()), created_s: cx.now_s(), ..Meta::default() };
+    let (collection, key) = (USERNAMES, username.as_bytes().to_vec());
+    draft.conditions.push(Condition::Absent { collection, key: key.clone() });
+    draft.also.push(Op::Put { collection, key, value: frame(user.as_bytes(), &meta) });
+}
+
 #[async_trait]
 impl Kind for Users {
     fn info(&self) -> &ResourceInfo {
@@ -88,18 +100,18 @@ impl Kind for Users {
         Ok(())
     }
 
-    async fn admit(&self, name: &str, asked: &Tree, _meta: &mut Meta, _cx: &Cx) -> Result<Draft, Refusal> {
+    async fn admit(&self, name: &str, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
         let record = Users::record(name, typed(asked)?);
         if !record.username.is_empty() && self.tables.gate.usernames.find(&record.username) != Found::None {
             return Err(Refusal::Invalid(vec![FieldError::invalid("username", record.username, "username already exists")]));
         }
+        let mut draft = Draft::of(record.encode());
+        reserve(&mut draft, name, &record.username, cx);
         if self.store.get(PASSWORDS, name.as_bytes()).is_some() {
             // A password left from a deleted user of this name must not open the new one.
-            let mut draft = Draft::of(record.encode());
             draft.also.push(Op::Delete { collection: PASSWORDS, key: name.as_bytes().to_vec() });
-            return Ok(draft);
         }
-        Ok(Draft::of(record.encode()))
+        Ok(draft)
     }
 
     async fn change(
@@ -131,18 +143,27 @@ impl Kind for Users {
         if old.name == cx.user.name && before.is_enabled() && !record.is_enabled() {
             return Err(Refusal::BadRequest("can't deactivate yourself".to_owned()));
         }
-        Ok(Draft::of(record.encode()))
+        let mut draft = Draft::of(record.encode());
+        if before.username != record.username {
+            reserve(&mut draft, old.name, &record.username, cx);
+        }
+        Ok(draft)
     }
 
-    /// The password goes with the user, in the same commit. The tokens are dead at once, because the verifier wants their owner alive; the sweeper removes
+    /// The password and the login name go with the user, in the same commit. The tokens are dead at once, because the verifier wants their owner alive; the sweeper removes
     /// them (DESIGN §3).
     async fn removing(&self, old: &Stored<'_>, cx: &Cx) -> Result<Vec<Op>, Refusal> {
         if old.name == cx.user.name {
             return Err(Refusal::BadRequest("can't delete yourself".to_owned()));
         }
-        let key = old.name.as_bytes().to_vec();
-        let has_password = self.store.get(PASSWORDS, &key).is_some();
-        Ok(if has_password { vec![Op::Delete { collection: PASSWORDS, key }] } else { Vec::new() })
+        let username = UserRecord::decode(old.body).map(|record| record.username.into_bytes()).unwrap_or_default();
+        let mut also = Vec::new();
+        for (collection, key) in [(PASSWORDS, old.name.as_bytes().to_vec()), (USERNAMES, username)] {
+            if self.store.get(collection, &key).is_some() {
+                also.push(Op::Delete { collection, key });
+            }
+        }
+        Ok(also)
     }
 
     fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree> {

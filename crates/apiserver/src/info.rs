@@ -48,11 +48,21 @@ pub struct ResourceInfo {
 pub enum Naming {
     /// The client, by `name` or `generateName`.
     Client,
+    /// The client, and anything that can be a segment of a path will do, as for roles (`system:basic-user`).
+    ClientPath,
     /// The server, always: names begin with `prefix`.
     Generated {
         /// Beginning of every name, e.g. `token-`.
         prefix: &'static str,
     },
+}
+
+impl Naming {
+    /// Whether the client's `name` and `generateName` count.
+    #[must_use]
+    pub const fn by_client(self) -> bool {
+        matches!(self, Self::Client | Self::ClientPath)
+    }
 }
 
 /// A column of a table.

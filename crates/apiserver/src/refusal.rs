@@ -28,6 +28,8 @@ pub enum Refusal {
     NotAcceptable(Vec<String>),
     /// 409: the name is taken.
     AlreadyExists,
+    /// 409: the name is taken by an object that is being deleted.
+    AlreadyExistsLeaving,
     /// 409: no free name could be generated.
     NoFreeName,
     /// 409 with the text after `Operation cannot be fulfilled on …: `.
@@ -221,6 +223,12 @@ impl Refusal {
                 Status::new(409, "AlreadyExists", format!("{resource}{quoted} already exists"))
                     .with(about.details(false))
             }
+            Refusal::AlreadyExistsLeaving => Status::new(
+                409,
+                "AlreadyExists",
+                format!("object is being deleted: {resource}{quoted} already exists"),
+            )
+            .with(about.details(false)),
             Refusal::NoFreeName => Status::new(
                 409,
                 "AlreadyExists",

@@ -108,6 +108,11 @@ pub trait Authorizer: Send + Sync + 'static {
     /// May this identity do this?
     async fn authorize(&self, user: &UserInfo, wants: &Attributes) -> Decision;
 
+    /// A number that moves whenever answers may have changed, so that what lasts can ask again.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// Everything this identity may do, for `SelfSubjectRulesReview`.
     async fn rules(&self, user: &UserInfo) -> Vec<GrantedRule>;
 

@@ -120,7 +120,7 @@ mod tests {
         let body = GlobalRoleBindingRecord {
             role: "admin".into(),
             user: "user-1".into(),
-            group_principal: String::new(),
+            ..GlobalRoleBindingRecord::default()
         };
         let value = frame::frame(&body.encode(), &Meta::default());
         assert_eq!(index(GLOBAL_ROLE_BINDINGS, &value).owner, Some(&b"user-1"[..]));

@@ -1,6 +1,7 @@
 //! The authorizer: the rules of `core`, behind the library's door.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use eartag_apiserver::user::{Attributes, Authorizer, Decision, GrantedRule, UserInfo};
@@ -37,6 +38,10 @@ impl Authorizer for RoleAuthorizer {
         } else {
             Decision::Deny(String::new())
         }
+    }
+
+    fn generation(&self) -> u64 {
+        self.tables.rights.load(Ordering::Acquire)
     }
 
     async fn rules(&self, user: &UserInfo) -> Vec<GrantedRule> {

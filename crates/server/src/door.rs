@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_apiserver::http::reply::{self, AUDIT_ID, Form};
+use eartag_apiserver::http::query::Query;
 use eartag_apiserver::http::request_info::RequestInfo;
 use eartag_apiserver::http::{Identity, body, denied};
 use eartag_apiserver::refusal::{Refusal, Subject};
@@ -25,17 +26,22 @@ const MOST_READING: usize = 400;
 /// Requests that write, at once.
 const MOST_WRITING: usize = 200;
 
+/// Watches, at once: each costs a few kilobytes.
+const MOST_WATCHING: usize = 20_000;
+
 /// The service behind the listener.
 pub struct Door {
     state: Arc<State>,
-    reading: Semaphore,
-    writing: Semaphore,
+    reading: Arc<Semaphore>,
+    writing: Arc<Semaphore>,
+    watching: Arc<Semaphore>,
 }
 
 impl Door {
     /// The door of this server.
     pub fn new(state: Arc<State>) -> Door {
-        Door { state, reading: Semaphore::new(MOST_READING), writing: Semaphore::new(MOST_WRITING) }
+        let bound = |most| Arc::new(Semaphore::new(most));
+        Door { state, reading: bound(MOST_READING), writing: bound(MOST_WRITING), watching: bound(MOST_WATCHING) }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
@@ -69,22 +75,33 @@ impl Door {
             return self.metrics(&caller, &parts.headers).await;
         }
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        let watching = parts.uri.query().is_some_and(|q| q.contains("watch=")) || parts.uri.path().contains("/watch/");
-        let gate = if reads { &self.reading } else { &self.writing };
-        // Watches last, so they are not counted; what is counted waits for nobody.
-        let permit = if watching { None } else { Some(gate.try_acquire()) };
-        if let Some(Err(_)) = permit {
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let verb = RequestInfo::of(&parts.method, parts.uri.path(), &query).attributes.verb;
+        // Watches last, so they have a bound of their own; what is counted waits for nobody.
+        let (gate, kind) = match verb.as_str() {
+            "watch" => (&self.watching, None),
+            _ if reads => (&self.reading, Some(RequestKind::ReadOnly)),
+            _ => (&self.writing, Some(RequestKind::Mutating)),
+        };
+        let Ok(permit) = gate.clone().try_acquire_owned() else {
             let refusal = Refusal::TooManyRequests {
                 message: "Too many requests, please try again later.".to_owned(),
                 retry_after_s: 1,
             };
             return reply::status(&refusal.status(&Subject::default()), Form::JSON);
-        }
-        let kind = if reads { RequestKind::ReadOnly } else { RequestKind::Mutating };
-        let _held = (!watching).then(|| state.metrics.in_flight(kind));
+        };
+        let held = kind.map(|kind| state.metrics.in_flight(kind));
         let identity = self.identity(caller);
         let incoming = incoming.map_err(std::io::Error::other).boxed_unsync();
-        state.server.handle(&parts, incoming, identity).await
+        let response = state.server.handle(&parts, incoming, identity).await;
+        // The answer counts until its last byte is sent.
+        response.map(|body| {
+            body.map_frame(move |frame| {
+                let _ = (&permit, &held);
+                frame
+            })
+            .boxed_unsync()
+        })
     }
 
     fn identity(&self, caller: Caller) -> Identity {

@@ -1,7 +1,9 @@
 //! What follows the store: every table that answers questions without reading it, changed in the same step as the mirror.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use eartag_core::collections::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, USERS};
 use eartag_core::features::Features;
 use eartag_core::rbac::Rbac;
 use eartag_core::settings::SettingsTable;
@@ -10,6 +12,9 @@ use eartag_core::verifier::Verifier;
 use eartag_storage::{Change, CollectionId, Entry, Observer};
 
 use crate::authn::Gate;
+
+/// Collections whose changes may change who may do what.
+const RIGHTS: [CollectionId; 5] = [USERS, GLOBAL_ROLES, GLOBAL_ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS];
 
 /// The tables.
 pub struct Tables {
@@ -21,6 +26,8 @@ pub struct Tables {
     pub settings: SettingsTable,
     /// Features in force.
     pub features: Features,
+    /// Moves with every change of roles, bindings and users, so that what lasts can ask for its rights again.
+    pub rights: AtomicU64,
     /// When tokens were last used.
     pub usage: Arc<Usage>,
     /// What authentication keeps in memory; its index of login names follows the store.
@@ -34,6 +41,7 @@ impl Tables {
         Tables {
             verifier: Verifier::with(usage.clone(), settings.overrides()),
             rbac: Rbac::new(),
+            rights: AtomicU64::new(0),
             settings,
             features,
             usage,
@@ -57,5 +65,8 @@ impl Observer for Tables {
         self.settings.apply(changes);
         self.features.apply(changes);
         self.gate.usernames.apply(changes);
+        if changes.iter().any(|change| RIGHTS.contains(&change.collection)) {
+            self.rights.fetch_add(1, Ordering::Release);
+        }
     }
 }

@@ -316,7 +316,9 @@ fn headers_that_every_reply_has() {
     assert_eq!((head.status, head.body.len()), (200, 0));
     let gone = server.admin().http.get("/nowhere");
     assert_eq!((gone.status, gone.text().as_str(), gone.header("content-type")), (404, "404 page not found\n", Some("text/plain; charset=utf-8")));
-    assert_eq!(ann.http.get("/apis/ext.cattle.io/v1/nothing").refused(404, "NotFound"), "the server could not find the requested resource");
+    // Authorization comes first: only who may everything is told that there is no such resource.
+    ann.http.get("/apis/ext.cattle.io/v1/nothing").refused(403, "Forbidden");
+    assert_eq!(server.admin().http.get("/apis/ext.cattle.io/v1/nothing").refused(404, "NotFound"), "the server could not find the requested resource");
     let method = ann.http.put(TOKENS, &json!({}));
     assert_eq!(method.refused(405, "MethodNotAllowed"), "the server does not allow this method on the requested resource");
     for path in ["/version/", "/api/", "/apis/"] {

@@ -11,8 +11,11 @@
 )]
 
 mod authorization;
+mod bad_input;
+mod canary;
 mod crash;
 mod isolation;
+mod kubectl_commands;
 mod lists;
 mod operator;
 mod seed;

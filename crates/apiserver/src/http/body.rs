@@ -11,7 +11,6 @@ use http_body::{Body as _, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 
-use crate::Tree;
 use crate::decode::{self, Decoded, Limits};
 use crate::info::ResourceInfo;
 use crate::protobuf;
@@ -80,13 +79,13 @@ pub fn decode_object(content_type: &str, bytes: &[u8], info: &ResourceInfo) -> R
 }
 
 /// Decodes a patch or delete options: JSON unless the type says YAML.
-pub fn decode_plain(content_type: &str, bytes: &[u8]) -> Result<Tree, Refusal> {
+pub fn decode_plain(content_type: &str, bytes: &[u8]) -> Result<Decoded, Refusal> {
     let decoded = if content_type.contains("yaml") {
         decode::from_yaml(bytes, Limits::default())
     } else {
         decode::from_json(bytes, Limits::default())
     };
-    decoded.map(|decoded| decoded.tree).map_err(|error| Refusal::BadRequest(error.to_string()))
+    decoded.map_err(|error| Refusal::BadRequest(error.to_string()))
 }
 
 fn undecodable(info: &ResourceInfo, error: &str) -> Refusal {

@@ -1,5 +1,7 @@
 //! The options of a DELETE, from the body or the query (kubernetes-api.md §3.9), and its answers.
 
+use std::sync::LazyLock;
+
 use http::request::Parts;
 use serde_json::{Value, json};
 
@@ -11,7 +13,10 @@ use crate::kind::Cx;
 use crate::ops::{DeleteOptions, DeletedMany};
 use crate::protobuf;
 use crate::refusal::Refusal;
-use crate::{Map, Tree};
+use crate::schema::Schema;
+use crate::{Map, Tree, decode};
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::delete_options);
 
 /// Reads the options; a body wins over the query.
 pub(super) fn options(
@@ -27,8 +32,17 @@ pub(super) fn options(
     } else if content_type == protobuf::MEDIA_TYPE {
         protobuf::decode(bytes, "v1", "DeleteOptions").map_err(|error| Refusal::BadRequest(error.to_string()))?
     } else {
-        body::decode_plain(&content_type, bytes)?
+        body::decode_plain(&content_type, bytes)?.tree
     };
+    let checked = decode::check(&SCHEMA, &tree, "DeleteOptions");
+    if let Some(error) = checked.errors.first() {
+        return Err(Refusal::BadRequest(format!(
+            "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {error}"
+        )));
+    }
+    for path in &checked.unknown {
+        cx.warn(format!("unknown field \"{path}\""));
+    }
     let object = tree.as_object().ok_or_else(|| Refusal::BadRequest("DeleteOptions must be an object".to_owned()))?;
     check_type(object, info)?;
     check_policy(object)?;

@@ -132,9 +132,12 @@ impl ApiServer {
                 "get" | "list" | "watch" => Bytes::new(),
                 _ => within(bound, body::read(body)).await?,
             };
-            // A body may be sent slowly, and the credential revoked meanwhile.
+            // A body may be sent slowly, and the credential or the right taken away meanwhile.
             if !(identity.alive)() {
                 return Err(Refusal::Unauthorized);
+            }
+            if !bytes.is_empty() {
+                self.authorize(&identity.user, attributes).await?;
             }
             let long = matches!(attributes.verb.as_str(), "watch" | "deletecollection");
             let answer = self.resource(resource::Request { parts, query, info, resource, identity, bytes });

@@ -7,6 +7,7 @@ use crate::info::ResourceInfo;
 use crate::kind::Cx;
 use crate::ops::{ListOptions, Match, Selection, Validation, WatchOptions};
 use crate::refusal::Refusal;
+use crate::user::Attributes;
 
 /// The parameters; of repeated ones the first counts, except where a list is meant.
 #[derive(Clone, Debug, Default)]
@@ -171,6 +172,7 @@ pub fn watch_options(query: &Query, info: &ResourceInfo, random: u64) -> Result<
         initial,
         bookmarks: query.flag("allowWatchBookmarks"),
         timeout: Duration::from_secs(seconds),
+        wants: Attributes::default(),
     })
 }
 

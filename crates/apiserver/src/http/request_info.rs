@@ -1,6 +1,7 @@
 //! What a path and a method mean (kubernetes-api.md §1.2): the attributes of authorization, metrics and routing.
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use super::query::Query;
 use crate::user::Attributes;
@@ -21,7 +22,8 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// Takes method, path (without a trailing slash) and query apart.
     pub fn of(method: &Method, path: &str, query: &Query) -> RequestInfo {
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let decoded: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(segment).collect();
+        let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
             ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
@@ -81,6 +83,15 @@ impl RequestInfo {
     }
 }
 
+/// A segment of a path, percent-decoded once. What does not decode to a segment (`%2F`, `..`) stays as it is, and is then no name of anything.
+fn segment(raw: &str) -> String {
+    let decoded = percent_decode_str(raw).decode_utf8();
+    match decoded {
+        Ok(text) if !text.contains('/') && text != "." && text != ".." => text.into_owned(),
+        _ => raw.to_owned(),
+    }
+}
+
 /// A list of one name is authorized as that name, so that rules with resource names can allow it (spec D22).
 fn selected_name(query: &Query) -> String {
     let fields = query.get("fieldSelector");
@@ -116,6 +127,8 @@ mod tests {
         assert_eq!(verb(Method::GET, &format!("{base}?fieldSelector=metadata.name%3Dx")), of("list", "tokens", "x"));
         assert_eq!(verb(Method::GET, "/apis/ext.cattle.io/v1"), of("get", "", ""));
         assert_eq!(verb(Method::GET, "/api/v1/namespaces/default"), of("get", "namespaces", "default"));
+        assert_eq!(verb(Method::GET, &format!("{base}/user%2Da")), of("get", "tokens", "user-a"));
+        assert_eq!(verb(Method::GET, &format!("{base}/a%2Fb")), of("get", "tokens", "a%2Fb"));
         assert_eq!(verb(Method::GET, "/api/v1/namespaces/default/events"), of("list", "events", ""));
     }
 }

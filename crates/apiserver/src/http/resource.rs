@@ -14,8 +14,9 @@ use super::{ApiServer, Identity, accept, deletion, query, stream, user_agent};
 use crate::Tree;
 use crate::info::PatchType;
 use crate::kind::{Cx, Fixed, Kind, Once, Resource, Review};
-use crate::media::{self, Answer, Negotiated, View};
+use crate::media::{self, Answer, View};
 use crate::ops::{Change, Selection, Validation};
+use crate::patch::unknown_members;
 use crate::refusal::Refusal;
 
 /// One request, taken apart and authorized.
@@ -29,15 +30,24 @@ pub(super) struct Request<'a> {
     pub bytes: Bytes,
 }
 
+/// How the answer shall look.
+struct Wanted {
+    view: View,
+    form: Form,
+    include: Include,
+}
+
 impl Request<'_> {
     /// The form of the answer.
-    fn negotiate(&self, answer: Answer) -> Result<(Negotiated, Form, Include), Refusal> {
+    fn negotiate(&self, answer: Answer) -> Result<Wanted, Refusal> {
         let negotiated = media::negotiate(accept(self.parts), answer)
             .map_err(|none| Refusal::NotAcceptable(none.0.iter().map(|t| (*t).to_owned()).collect()))?;
         let asked = self.query.has("pretty").then(|| self.query.get("pretty"));
-        let pretty = media::is_pretty(asked, negotiated, Some(user_agent(self.parts)));
+        // Lists are indented only when asked: they are streamed, and a person's curl must get long ones too.
+        let agent = Some(user_agent(self.parts)).filter(|_| answer != Answer::List);
+        let pretty = media::is_pretty(asked, negotiated, agent);
         let include = Include::parse(self.query.get("includeObject"))?;
-        Ok((negotiated, Form { encoding: negotiated.encoding, pretty }, include))
+        Ok(Wanted { view: negotiated.view, form: Form { encoding: negotiated.encoding, pretty }, include })
     }
 }
 
@@ -60,64 +70,64 @@ impl ApiServer {
         match request.info.attributes.verb.as_str() {
             "create" if !name.is_empty() => Err(Refusal::MethodNotAllowed),
             "create" => {
-                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "CreateOptions", &mut cx)?;
                 let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
                 let created = self.api.create(kind.as_ref(), &cx, asked).await?;
-                let view = negotiated.view;
-                Ok(one(kind.as_ref(), &cx, StatusCode::CREATED, created.object, created.once, view, include, form))
+                Ok(one(kind.as_ref(), &cx, StatusCode::CREATED, created.object, created.once, &wanted))
             }
             "get" => {
-                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                let wanted = request.negotiate(Answer::Object)?;
                 if let Some(version) = query::version(request.query)? {
-                    self.api.reach(version).await?;
+                    self.api.await_revision(version).await?;
                 }
                 let object = self.api.get(kind.as_ref(), &cx, name).await?;
-                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, &wanted))
             }
             "list" => {
-                let (negotiated, form, include) = request.negotiate(Answer::List)?;
+                let wanted = request.negotiate(Answer::List)?;
                 let options = query::list_options(request.query, kind.info())?;
                 let lister = self.api.list(kind.as_ref(), &cx, &options).await?;
-                stream::list(kind, cx, lister, negotiated.view, include, form)
+                stream::list(kind, cx, lister, wanted.view, wanted.include, wanted.form).await
             }
             "watch" => {
-                let (negotiated, _, include) = request.negotiate(Answer::Watch)?;
+                let wanted = request.negotiate(Answer::Watch)?;
                 let spread = u64::from_le_bytes(cx.random());
                 let mut options = query::watch_options(request.query, kind.info(), spread)?;
                 if request.info.named_by_path {
                     // The right was asked for this name, so nothing else may come.
                     options.selection = options.selection.and_name(name);
                 }
+                options.wants = request.info.attributes.clone();
                 let watcher = self.api.watch(kind, cx, options, self.ending.clone()).await?;
-                Ok(stream::watch(watcher, negotiated.view, include))
+                Ok(stream::watch(watcher, wanted.view, wanted.include))
             }
             "update" => {
-                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "UpdateOptions", &mut cx)?;
                 let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
                 let object = self.api.update(kind.as_ref(), &cx, name, &Change::Put(asked)).await?;
-                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, &wanted))
             }
             "patch" => {
-                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "PatchOptions", &mut cx)?;
-                let change = read_patch(kind.as_ref(), &request)?;
+                let change = read_patch(kind.as_ref(), &cx, &request)?;
                 let object = self.api.update(kind.as_ref(), &cx, name, &change).await?;
-                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, negotiated.view, include, form))
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, &wanted))
             }
             "delete" => {
-                let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+                let wanted = request.negotiate(Answer::Object)?;
                 let options = deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
                 let deleted = self.api.delete(kind.as_ref(), &cx, name, &options).await?;
                 if deleted.gone && !kind.info().delete_returns_object {
                     let status = deletion::success(kind.info(), name, &deleted.uid);
-                    return Ok(warned(reply::object(StatusCode::OK, &status, form), &cx));
+                    return Ok(warned(reply::object(StatusCode::OK, &status, wanted.form), &cx));
                 }
-                Ok(one(kind.as_ref(), &cx, StatusCode::OK, deleted.object, None, negotiated.view, include, form))
+                Ok(one(kind.as_ref(), &cx, StatusCode::OK, deleted.object, None, &wanted))
             }
             "deletecollection" => {
-                let (_, form, _) = request.negotiate(Answer::List)?;
+                let Wanted { form, .. } = request.negotiate(Answer::List)?;
                 let list = query::list_options(request.query, kind.info())?;
                 let options = deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
                 let many = self.api.delete_collection(kind.as_ref(), &cx, &list, &options).await?;
@@ -128,7 +138,7 @@ impl ApiServer {
     }
 
     async fn review(&self, review: &dyn Review, request: Request<'_>) -> Result<Response<Body>, Refusal> {
-        let (_, form, _) = request.negotiate(Answer::Plain)?;
+        let Wanted { form, .. } = request.negotiate(Answer::Plain)?;
         let info = review.info();
         let mut cx = self.cx(request.identity.clone());
         query::write_options(request.query, user_agent(request.parts), "CreateOptions", &mut cx)?;
@@ -157,24 +167,24 @@ impl ApiServer {
             cells
         };
         if request.info.attributes.verb == "get" {
-            let (negotiated, form, include) = request.negotiate(Answer::Object)?;
+            let wanted = request.negotiate(Answer::Object)?;
             let object = objects.into_iter().find(named).ok_or(Refusal::NotFound)?;
-            let tree = match negotiated.view {
+            let tree = match wanted.view {
                 View::Object => object,
                 View::Metadata(version) => table::partial(&object, version),
                 View::Table(version) => {
-                    let row = table::row_of(cells(&object), &object, include, version);
+                    let row = table::row_of(cells(&object), &object, wanted.include, version);
                     table::table(Some(table::columns(info)), vec![row], serde_json::json!({}), version)
                 }
             };
-            return Ok(reply::object(StatusCode::OK, &tree, form));
+            return Ok(reply::object(StatusCode::OK, &tree, wanted.form));
         }
-        let (negotiated, form, include) = request.negotiate(Answer::List)?;
+        let wanted = request.negotiate(Answer::List)?;
         let selection =
             Selection::parse(info, request.query.get("labelSelector"), request.query.get("fieldSelector"))?;
         let objects: Vec<Tree> = objects.into_iter().filter(|object| selection.matches_with(object, None)).collect();
         let metadata = serde_json::json!({"resourceVersion": self.api.store.revision().to_string()});
-        let tree = match negotiated.view {
+        let tree = match wanted.view {
             View::Object => serde_json::json!({
                 "kind": info.list_kind(), "apiVersion": info.api_version(), "metadata": metadata, "items": objects,
             }),
@@ -183,26 +193,17 @@ impl ApiServer {
                 "items": objects.iter().map(|o| table::partial(o, version)).collect::<Vec<_>>(),
             }),
             View::Table(version) => {
-                let rows = objects.iter().map(|o| table::row_of(cells(o), o, include, version)).collect();
+                let rows = objects.iter().map(|o| table::row_of(cells(o), o, wanted.include, version)).collect();
                 table::table(Some(table::columns(info)), rows, metadata, version)
             }
         };
-        Ok(reply::object(StatusCode::OK, &tree, form))
+        Ok(reply::object(StatusCode::OK, &tree, wanted.form))
     }
 }
 
 /// One object in the negotiated view. Secrets are only in the object itself: a table or bare metadata never shows them.
-#[allow(clippy::too_many_arguments)]
-fn one(
-    kind: &dyn Kind,
-    cx: &Cx,
-    code: StatusCode,
-    object: Tree,
-    once: Option<Once>,
-    view: View,
-    include: Include,
-    form: Form,
-) -> Response<Body> {
+fn one(kind: &dyn Kind, cx: &Cx, code: StatusCode, object: Tree, once: Option<Once>, wanted: &Wanted) -> Response<Body> {
+    let Wanted { view, form, include } = *wanted;
     let response = match (view, once) {
         (View::Object, Some(once)) => reply::object_once(code, object, once, form),
         (View::Object, None) => reply::object(code, &object, form),
@@ -243,7 +244,7 @@ fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, bytes: &[u8]) -> Result<
     Ok(decoded.tree)
 }
 
-fn read_patch(kind: &dyn Kind, request: &Request<'_>) -> Result<Change, Refusal> {
+fn read_patch(kind: &dyn Kind, cx: &Cx, request: &Request<'_>) -> Result<Change, Refusal> {
     let content_type = body::content_type(&request.parts.headers);
     let served = kind.info().patch_types;
     let patch_type = PatchType::from_content_type(&content_type).filter(|t| served.contains(t));
@@ -255,7 +256,20 @@ fn read_patch(kind: &dyn Kind, request: &Request<'_>) -> Result<Change, Refusal>
         let error = crate::field_error::FieldError::forbidden("force", "may not be specified for non-apply patch");
         return Err(Refusal::InvalidOptions("PatchOptions", vec![error]));
     }
-    let patch = body::decode_plain(&content_type, &request.bytes)?;
+    let decoded = body::decode_plain(&content_type, &request.bytes)?;
+    let patch = decoded.tree;
+    let mut texts: Vec<String> = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    if patch_type == PatchType::Json {
+        texts.extend(unknown_members(&patch).iter().map(|path| format!("json patch unknown field \"{path}\"")));
+    }
+    match cx.validation {
+        Validation::Strict if !texts.is_empty() => {
+            let why = format!("strict decoding error: {}", texts.join(", "));
+            return Err(Refusal::Invalid(vec![crate::field_error::FieldError::invalid("patch", "", why)]));
+        }
+        Validation::Warn => texts.into_iter().for_each(|text| cx.warn(text)),
+        _ => {}
+    }
     match patch_type {
         PatchType::Json => Ok(Change::Json(patch)),
         PatchType::Merge => Ok(Change::Merge(patch)),

@@ -18,14 +18,20 @@ use crate::ops::{EventKind, Lister, Watcher};
 use crate::refusal::Refusal;
 
 /// A list in the negotiated view. JSON is streamed page by page; YAML and pretty JSON are for people and are bounded.
-pub fn list(kind: Arc<dyn Kind>, cx: Cx, lister: Lister, view: View, include: Include, form: Form) -> Result<Response<Body>, Refusal> {
+pub async fn list(kind: Arc<dyn Kind>, cx: Cx, lister: Lister, view: View, include: Include, form: Form) -> Result<Response<Body>, Refusal> {
     if form.encoding == Encoding::Yaml || form.pretty {
-        return whole(kind.as_ref(), &cx, lister, view, include, form);
+        return whole(kind.as_ref(), &cx, lister, view, include, form).await;
     }
     let state = Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "" };
     let body = stream::unfold(state, |mut state| async move {
-        let chunk = state.chunk();
-        chunk.map(|chunk| (chunk, state))
+        loop {
+            // Others get their turn between pages, also where the selectors leave nothing of one.
+            tokio::task::yield_now().await;
+            match state.chunk() {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                chunk => return chunk.map(|chunk| (chunk, state)),
+            }
+        }
     });
     Ok(respond(StatusCode::OK, Encoding::Json.content_type(), streamed(body)))
 }
@@ -33,9 +39,10 @@ pub fn list(kind: Arc<dyn Kind>, cx: Cx, lister: Lister, view: View, include: In
 /// Lists written whole hold at most this many objects; larger ones are asked for in pages or as plain JSON.
 const LARGEST_WHOLE: usize = 10_000;
 
-fn whole(kind: &dyn Kind, cx: &Cx, mut lister: Lister, view: View, include: Include, form: Form) -> Result<Response<Body>, Refusal> {
+async fn whole(kind: &dyn Kind, cx: &Cx, mut lister: Lister, view: View, include: Include, form: Form) -> Result<Response<Body>, Refusal> {
     let mut items = Vec::new();
     while let Some(page) = lister.page(kind, cx)? {
+        tokio::task::yield_now().await;
         items.extend(page.iter().map(|listed| item(kind, cx, &listed.object, view, include)));
         if items.len() > LARGEST_WHOLE {
             return Err(Refusal::TooMuch(format!(
@@ -171,7 +178,11 @@ impl Watching {
                 self.table(vec![row], &event.object, version)
             }
         };
-        Some(encode(&json!({"type": event.kind.as_str(), "object": object}), Form::JSON).into())
+        // The type first, as readers by eye and by stream expect it.
+        let mut line = format!("{{\"type\":\"{}\",\"object\":", event.kind.as_str()).into_bytes();
+        line.extend(encode(&object, Form::JSON).strip_suffix(b"\n").unwrap_or_default());
+        line.extend_from_slice(b"}\n");
+        Some(line.into())
     }
 
     /// Columns are told once, in the first event (spec T11).

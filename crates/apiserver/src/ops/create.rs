@@ -7,7 +7,7 @@ use super::{ATTEMPTS, Api, Source, commit_refusal, conform, corrupt};
 use crate::field_error::FieldError;
 use crate::info::Naming;
 use crate::kind::{Cx, Draft, Kind, Once, Stored};
-use crate::metadata::name_faults;
+use crate::metadata::{name_faults, path_segment_faults};
 use crate::object::{check_metadata, fit_type, meta_text, new_meta, show, take_metadata};
 use crate::refusal::{MODIFIED, Refusal};
 use crate::{Tree, managed};
@@ -50,7 +50,7 @@ impl Api {
         let collection = kind.collection();
         let mut meta = new_meta(cx);
         take_metadata(asked, &mut meta, cx);
-        if kind.info().naming == Naming::Client && meta_text(asked, "name").is_empty() {
+        if kind.info().naming.by_client() && meta_text(asked, "name").is_empty() {
             meta.generate_name = meta_text(asked, "generateName").to_owned();
         }
         let draft = kind.admit(name, asked, &mut meta, cx).await?;
@@ -58,23 +58,31 @@ impl Api {
         if !errors.is_empty() {
             return Err(Refusal::Invalid(errors).into());
         }
-        if self.store.get(collection, name.as_bytes()).is_some() {
-            return Err(Failure::Taken);
+        if let Some(entry) = self.store.get(collection, name.as_bytes()) {
+            let leaving = eartag_api::frame::head(entry.value()).is_some_and(|head| head.deleted);
+            return Err(if leaving { Refusal::AlreadyExistsLeaving.into() } else { Failure::Taken });
         }
         let Draft { body, once, conditions, also } = draft;
         let info = kind.info();
+        let taken = Stored { name, meta: &meta, body: &body, revision: Revision::default() };
+        let taken = show(kind, &taken, cx).map_err(corrupt)?;
         meta.managed = managed::on_update(
             &[],
             &info.schema,
             None,
-            &without_status(asked),
+            &writable(asked, &taken),
             &cx.field_manager,
             &info.api_version(),
             cx.now_s(),
             "",
         );
         let absent = Condition::Absent { collection, key: name.as_bytes().to_vec() };
-        let put = Op::Put { collection, key: name.as_bytes().to_vec(), value: frame(&body, &meta) };
+        let value = frame(&body, &meta);
+        if value.len() > eartag_storage::limits::MAX_VALUE {
+            // Said here, so that a dry run says it too.
+            return Err(Refusal::TooMuch("Request entity too large: the object is too large to be stored".to_owned()).into());
+        }
+        let put = Op::Put { collection, key: name.as_bytes().to_vec(), value };
         let shown_at = |revision: Revision| {
             show(kind, &Stored { name, meta: &meta, body: &body, revision }, cx).map_err(corrupt)
         };
@@ -190,17 +198,24 @@ fn choose_name(naming: Naming, asked: &Tree, cx: &Cx) -> Result<Name, Refusal> {
             }
             Ok(Name { text: format!("{prefix}{}", suffix(cx)), generated: true })
         }
+        Naming::ClientPath if !name.is_empty() => {
+            check_path_segment("metadata.name", name)?;
+            Ok(Name { text: name.to_owned(), generated: false })
+        }
         Naming::Client if !name.is_empty() => {
             check_name("metadata.name", name)?;
             Ok(Name { text: name.to_owned(), generated: false })
         }
-        Naming::Client if !base.is_empty() => {
+        Naming::Client | Naming::ClientPath if !base.is_empty() => {
             let cut: String = base.chars().take(LONGEST_BASE).collect();
             let text = format!("{cut}{}", suffix(cx));
-            check_name("metadata.generateName", &text)?;
+            match naming {
+                Naming::ClientPath => check_path_segment("metadata.generateName", &text)?,
+                _ => check_name("metadata.generateName", &text)?,
+            }
             Ok(Name { text, generated: true })
         }
-        Naming::Client => Err(Refusal::Invalid(vec![FieldError::required(
+        Naming::Client | Naming::ClientPath => Err(Refusal::Invalid(vec![FieldError::required(
             "metadata.name",
             "name or generateName is required",
         )])),
@@ -210,6 +225,12 @@ fn choose_name(naming: Naming, asked: &Tree, cx: &Cx) -> Result<Name, Refusal> {
 fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
     let errors: Vec<FieldError> =
         name_faults(name, false).into_iter().map(|why| FieldError::invalid(field, name, why)).collect();
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
+}
+
+fn check_path_segment(field: &str, name: &str) -> Result<(), Refusal> {
+    let errors: Vec<FieldError> =
+        path_segment_faults(name).into_iter().map(|why| FieldError::invalid(field, name, why)).collect();
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
 }
 
@@ -225,10 +246,19 @@ fn suffix(cx: &Cx) -> String {
     text
 }
 
-fn without_status(asked: &Tree) -> Tree {
-    let mut asked = asked.clone();
-    if let Some(object) = asked.as_object_mut() {
+/// What of the asked object a manager owns: what the kind took over, but for the status that the server makes.
+fn writable(asked: &Tree, taken: &Tree) -> Tree {
+    fn common(asked: &Tree, taken: &Tree) -> Tree {
+        match (asked, taken) {
+            (Tree::Object(asked), Tree::Object(taken)) => Tree::Object(
+                asked.iter().filter_map(|(key, a)| taken.get(key).map(|t| (key.clone(), common(a, t)))).collect(),
+            ),
+            _ => asked.clone(),
+        }
+    }
+    let mut owned = common(asked, taken);
+    if let Some(object) = owned.as_object_mut() {
         object.remove("status");
     }
-    asked
+    owned
 }

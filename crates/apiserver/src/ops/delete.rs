@@ -1,7 +1,7 @@
 //! Delete: preconditions, finalizers, one commit; and the same for many objects.
 
 use eartag_api::frame::frame;
-use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op};
+use eartag_storage::{CollectionId, Commit, CommitError, Condition, Entry, Lane, Op};
 
 use super::list::{ListOptions, Lister};
 use super::{ATTEMPTS, Api, commit_refusal, in_scope};
@@ -74,8 +74,12 @@ impl Api {
         let mut lister = Lister::start(&self.store, scope.clone(), list)?;
         let mut many = DeletedMany { objects: Vec::new(), count: 0, revision: lister.revision().get() };
         while let Some(page) = lister.page(kind, cx)? {
+            tokio::task::yield_now().await;
             for listed in page {
                 for _ in 0..ATTEMPTS {
+                    if !(cx.alive)() {
+                        return Err(Refusal::Unauthorized);
+                    }
                     // Read anew: it may be gone by now, or somebody else's.
                     let newest = self.store.get(kind.collection(), listed.key());
                     let Some(entry) = newest.filter(|entry| in_scope(kind, &scope, entry)) else { break };
@@ -90,6 +94,13 @@ impl Api {
             }
         }
         Ok(many)
+    }
+
+    fn holds(&self, collection: CollectionId, key: &[u8], uid: &str) -> bool {
+        let found = self.store.get(collection, key);
+        found.is_some_and(|entry| {
+            eartag_api::frame::head(entry.value()).is_none_or(|head| head.uid.to_string() == uid)
+        })
     }
 
     /// `None`: lost a race, try again on the newest.
@@ -146,9 +157,8 @@ impl Api {
                 Ok(Some(Deleted { object, gone, uid }))
             }
             Err(CommitError::Conflict { .. }) => Ok(None),
-            Err(CommitError::Unknown) if self.store.get(collection, &key).is_none() => {
-                Ok(Some(Deleted { object, gone, uid }))
-            }
+            // An unknown outcome is settled by looking whether this very object is still there.
+            Err(CommitError::Unknown) if !self.holds(collection, &key, &uid) => Ok(Some(Deleted { object, gone, uid })),
             Err(error) => Err(commit_refusal(error)),
         }
     }

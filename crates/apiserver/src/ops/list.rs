@@ -75,7 +75,7 @@ impl super::Api {
     }
 
     /// Waits a little for a revision that lies in the future, then refuses.
-    pub(super) async fn await_revision(&self, asked: u64) -> Result<(), Refusal> {
+    pub(crate) async fn await_revision(&self, asked: u64) -> Result<(), Refusal> {
         if asked <= self.store.revision().get() || self.store.wait_for(Revision::new(asked), FUTURE_WAIT).await {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Lister {
                 }
             }
         } else {
-            let token = Token::parse(&options.resume)?;
+            let token = ContinueToken::parse(&options.resume)?;
             after = Some(token.after.clone());
             if let Some(revision) = token.revision {
                 at = Revision::new(revision);
@@ -148,48 +148,51 @@ impl Lister {
         self.at
     }
 
-    /// The next few objects; `None` when the list or its limit is exhausted.
+    /// The next few objects; `None` when the list or its limit is exhausted. May be empty where the selectors leave nothing of a chunk: callers yield between
+    /// pages, so that a long search holds nobody up.
     pub fn page(&mut self, kind: &dyn Kind, cx: &Cx) -> Result<Option<Vec<Listed>>, Refusal> {
-        while !self.done {
-            let ask = self.left.map_or(CHUNK, |left| left.min(CHUNK));
-            if ask == 0 {
+        let left = self.left.unwrap_or(usize::MAX);
+        if self.done || left == 0 {
+            return Ok(None);
+        }
+        let range = Range {
+            collection: kind.collection(),
+            scope: self.scope.clone(),
+            after: self.after.clone(),
+            // With selectors there is no telling how many are needed for what is left of the limit.
+            limit: if self.selection.is_empty() { left.min(CHUNK) } else { CHUNK },
+            at: Some(self.at),
+        };
+        let page = self.store.range(&range).map_err(|error| self.range_refusal(&error))?;
+        self.done = !page.more;
+        self.remaining = page.remaining.filter(|_| page.more);
+        let read = page.entries.len();
+        let mut listed = Vec::with_capacity(read);
+        for (at, entry) in page.entries.into_iter().enumerate() {
+            self.after = Some(entry.key().to_vec());
+            if !exists(kind, &entry) {
+                // What is as good as deleted was counted, so the count says nothing.
+                self.remaining = None;
+                continue;
+            }
+            let object = show_entry(kind, &entry, cx);
+            if self.selection.matches(kind, &object) {
+                listed.push(Listed { entry, object });
+            }
+            if listed.len() == left {
+                self.done &= at + 1 == read;
                 break;
             }
-            let range = Range {
-                collection: kind.collection(),
-                scope: self.scope.clone(),
-                after: self.after.clone(),
-                limit: ask,
-                at: Some(self.at),
-            };
-            let page = self.store.range(&range).map_err(|error| self.range_refusal(&error))?;
-            self.done = !page.more;
-            self.remaining = page.remaining.filter(|_| page.more);
-            if let Some(last) = page.entries.last() {
-                self.after = Some(last.key().to_vec());
-            }
-            let mut listed = Vec::with_capacity(page.entries.len());
-            for entry in page.entries.into_iter().filter(|entry| exists(kind, entry)) {
-                let object = show_entry(kind, &entry, cx);
-                if self.selection.matches(kind, &object) {
-                    listed.push(Listed { entry, object });
-                }
-            }
-            if let Some(left) = &mut self.left {
-                *left = left.saturating_sub(listed.len());
-            }
-            if !listed.is_empty() {
-                return Ok(Some(listed));
-            }
         }
-        Ok(None)
+        self.left = self.left.map(|left| left.saturating_sub(listed.len()));
+        Ok(Some(listed))
     }
 
     /// The token for the rest, or empty when there is none.
     pub fn resume(&self) -> String {
         match &self.after {
             Some(after) if !self.done => {
-                Token { revision: Some(self.at.get()), after: after.clone() }.to_text()
+                ContinueToken { revision: Some(self.at.get()), after: after.clone() }.to_text()
             }
             _ => String::new(),
         }
@@ -204,7 +207,7 @@ impl Lister {
     fn range_refusal(&self, error: &RangeError) -> Refusal {
         match error {
             RangeError::Compacted { .. } if self.from_token => {
-                Token { revision: None, after: self.after.clone().unwrap_or_default() }.expired()
+                ContinueToken { revision: None, after: self.after.clone().unwrap_or_default() }.expired()
             }
             RangeError::Compacted { .. } => {
                 Refusal::Expired { message: TOO_OLD.to_owned(), resume: String::new() }
@@ -217,7 +220,7 @@ impl Lister {
 }
 
 /// A continue token: Kubernetes' own form, so that tools which look into it find what they know.
-struct Token {
+struct ContinueToken {
     /// `None`: go on at whatever is current.
     revision: Option<u64>,
     after: Vec<u8>,
@@ -234,7 +237,7 @@ const WIRE_VERSION: &str = "meta.k8s.io/v1";
 /// Tokens are ours; longer ones than any key makes are not.
 const LONGEST_TOKEN: usize = 2048;
 
-impl Token {
+impl ContinueToken {
     fn to_text(&self) -> String {
         let wire = Wire {
             v: WIRE_VERSION.to_owned(),
@@ -244,7 +247,7 @@ impl Token {
         serde_json::to_vec(&wire).map(|json| URL_SAFE_NO_PAD.encode(json)).unwrap_or_default()
     }
 
-    fn parse(text: &str) -> Result<Token, Refusal> {
+    fn parse(text: &str) -> Result<ContinueToken, Refusal> {
         let bad = |why: &str| Refusal::BadRequest(format!("invalid continue token: {why}"));
         if text.len() > LONGEST_TOKEN {
             return Err(bad("continue key is not valid: too long"));
@@ -268,11 +271,11 @@ impl Token {
         if after.contains('/') || after == "." || after == ".." {
             return Err(bad("continue key is not valid: the start key leaves the collection"));
         }
-        Ok(Token { revision, after: after.as_bytes().to_vec() })
+        Ok(ContinueToken { revision, after: after.as_bytes().to_vec() })
     }
 
     fn expired(&self) -> Refusal {
-        let fresh = Token { revision: None, after: self.after.clone() };
+        let fresh = ContinueToken { revision: None, after: self.after.clone() };
         Refusal::Expired { message: TOKEN_TOO_OLD.to_owned(), resume: fresh.to_text() }
     }
 }
@@ -284,8 +287,8 @@ mod tests {
 
     #[test]
     fn a_continue_token_reads_back_as_it_was_written() {
-        let token = Token { revision: Some(123), after: b"token-abcde".to_vec() };
-        let back = Token::parse(&token.to_text()).ok().unwrap();
+        let token = ContinueToken { revision: Some(123), after: b"token-abcde".to_vec() };
+        let back = ContinueToken::parse(&token.to_text()).ok().unwrap();
         assert_eq!((back.revision, back.after), (Some(123), b"token-abcde".to_vec()));
     }
 
@@ -296,7 +299,7 @@ mod tests {
         let path = URL_SAFE_NO_PAD.encode(br#"{"v":"meta.k8s.io/v1","rv":5,"start":"../a"}"#);
         let version = URL_SAFE_NO_PAD.encode(br#"{"v":"v9","rv":5,"start":"a"}"#);
         for bad in ["%%%", "e30", &empty, &zero, &path, &version, &"a".repeat(5000)] {
-            match Token::parse(bad) {
+            match ContinueToken::parse(bad) {
                 Err(Refusal::BadRequest(text)) => assert!(text.starts_with("invalid continue token: "), "{text}"),
                 _ => panic!("{bad} was taken"),
             }

@@ -55,11 +55,6 @@ impl Api {
         Ok(show_entry(kind, &entry, cx))
     }
 
-    /// Waits until the store has reached a revision that a client has seen elsewhere.
-    pub async fn reach(&self, version: u64) -> Result<(), Refusal> {
-        self.await_revision(version).await
-    }
-
     /// The entry of that name within the scope. Nothing of the object is looked at before (DEC12).
     fn find(&self, kind: &dyn Kind, scope: &Scope, name: &str) -> Result<Entry, Refusal> {
         let entry = self.store.get(kind.collection(), name.as_bytes()).ok_or(Refusal::NotFound)?;

@@ -64,18 +64,16 @@ impl Api {
         if !errors.is_empty() {
             return Err(Refusal::Invalid(errors).into());
         }
-        let asked_managed = asked_managed(&seen, &asked, cx);
-        let unchanged = body == old.body && meta == *old.meta && also.is_empty() && asked_managed.is_none();
-        if unchanged {
+        if let Some(managed) = asked_managed(&asked, cx).filter(|m| *m != old.meta.managed) {
+            meta.managed = managed;
+        }
+        if body == old.body && meta == *old.meta && also.is_empty() {
             return Ok(seen);
         }
         if body != old.body {
             meta.generation += 1;
         }
-        meta.managed = match asked_managed {
-            Some(managed) => managed,
-            None => self.managed_after(kind, cx, &old, &seen, &meta, &body)?,
-        };
+        meta.managed = self.managed_after(kind, cx, &old, &seen, &meta, &body)?;
         if cx.dry_run {
             self.dry_run_conditions(&conditions)?;
             let shown = Stored { name: old.name, meta: &meta, body: &body, revision: old.revision };
@@ -105,6 +103,13 @@ impl Api {
                 Ok(show(kind, &shown, cx).map_err(corrupt)?)
             }
             Err(CommitError::Conflict { .. }) => Err(Failure::Raced),
+            Err(CommitError::Unknown) => {
+                // Settled by looking: what is stored now is either just this, or something else.
+                let found = self.store.get(collection, before.entry.key());
+                let ours = found.filter(|entry| entry.value() == frame(&body, &meta) && !gone);
+                ours.map(|entry| crate::object::show_entry(kind, &entry, cx))
+                    .ok_or_else(|| commit_refusal(CommitError::Unknown).into())
+            }
             Err(error) => Err(commit_refusal(error).into()),
         }
     }
@@ -122,7 +127,7 @@ impl Api {
         let info = kind.info();
         let after = show(kind, &Stored { name: old.name, meta, body, revision: old.revision }, cx).map_err(corrupt)?;
         Ok(managed::on_update(
-            &old.meta.managed,
+            &meta.managed,
             &info.schema,
             Some(&spec_of(seen)),
             &spec_of(&after),
@@ -155,6 +160,9 @@ fn apply(kind: &dyn Kind, seen: &Tree, change: &Change) -> Result<(Tree, Source)
 fn check_identity(kind: &dyn Kind, old: &Stored<'_>, asked: &Tree, source: Source) -> Result<(), Refusal> {
     let info = kind.info();
     let sent = meta_text(asked, "name");
+    if sent != old.name && source == Source::Patch {
+        return Err(Refusal::Invalid(vec![FieldError::invalid("metadata.name", sent, "field is immutable")]));
+    }
     if sent.is_empty() {
         return Err(Refusal::BadRequest(format!(
             "the name of the object ({} based on URL) was undeterminable: name must be provided",
@@ -187,20 +195,12 @@ fn check_identity(kind: &dyn Kind, old: &Stored<'_>, asked: &Tree, source: Sourc
     Ok(())
 }
 
-/// Managed fields that the client changed by hand (kubectl's migration to server-side apply does, spec P7, S9).
-fn asked_managed(seen: &Tree, asked: &Tree, cx: &Cx) -> Option<Vec<eartag_api::meta::Managed>> {
-    let of = |tree: &Tree| asked_metadata(tree).and_then(|m| m.get("managedFields")).cloned();
-    let wanted = of(asked)?;
-    if of(seen).as_ref() == Some(&wanted) {
-        return None;
-    }
-    match managed::parse(&wanted) {
-        Ok(parsed) => Some(parsed),
-        Err(why) => {
-            cx.warn(format!("metadata.managedFields was not understood and stays as it was: {why}"));
-            None
-        }
-    }
+/// Managed fields as the client wants them (kubectl's migration to server-side apply changes them by hand, spec P7, S9).
+fn asked_managed(asked: &Tree, cx: &Cx) -> Option<Vec<eartag_api::meta::Managed>> {
+    let wanted = asked_metadata(asked).and_then(|m| m.get("managedFields"))?;
+    managed::parse(wanted)
+        .inspect_err(|why| cx.warn(format!("metadata.managedFields was not understood and stays as it was: {why}")))
+        .ok()
 }
 
 /// What field managers may own: everything but the status that the server makes.

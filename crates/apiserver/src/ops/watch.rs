@@ -4,16 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eartag_storage::{Change, RangeError, Revision, Scope, Watch, WatchEnd};
+use eartag_storage::{Change, Entry, RangeError, Revision, Scope, Watch, WatchEnd};
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Api, ListOptions, Lister, Selection, in_scope};
+use super::{Api, ListOptions, Lister, Selection, exists, in_scope};
 use crate::Tree;
 use crate::kind::{Cx, Kind, Verb};
 use crate::object::show_entry_at;
 use crate::refusal::{Refusal, Subject};
+use crate::user::Attributes;
 
 /// What a watch asks for.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct WatchOptions {
     pub bookmarks: bool,
     /// How long it may last.
     pub timeout: Duration,
+    /// What the caller was authorized for; asked again when rights change.
+    pub wants: Attributes,
 }
 
 /// What happened.
@@ -120,6 +123,8 @@ impl Api {
         }
         let now = Instant::now();
         Ok(Watcher {
+            rights: cx.authorizer.generation(),
+            wants: options.wants,
             kind,
             cx,
             scope,
@@ -152,6 +157,8 @@ pub struct Watcher {
     end: Instant,
     ending: Receiver<bool>,
     from: Revision,
+    rights: u64,
+    wants: Attributes,
 }
 
 impl Watcher {
@@ -171,7 +178,11 @@ impl Watcher {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            if !self.may_go_on() {
+            self.bookmark_if_due();
+            if !self.pending.is_empty() {
+                continue;
+            }
+            if !self.may_go_on() || !self.still_allowed().await {
                 return None;
             }
             self.cx.now_ms = self.cx.world.now_ms();
@@ -185,6 +196,37 @@ impl Watcher {
 
     fn may_go_on(&self) -> bool {
         !*self.ending.borrow() && self.kind.served() && (self.cx.alive)() && Instant::now() < self.end
+    }
+
+    /// Rights may be taken away while a watch lasts: then it ends, and the next one sees what is left (spec T17).
+    async fn still_allowed(&mut self) -> bool {
+        let rights = self.cx.authorizer.generation();
+        if rights == self.rights {
+            return true;
+        }
+        let allowed = self.cx.authorizer.authorize(&self.cx.user, &self.wants).await.allowed();
+        let same = self.kind.scope(&self.cx, Verb::Watch).await.is_ok_and(|scope| scope == self.scope);
+        self.rights = rights;
+        allowed && same
+    }
+
+    /// A bookmark about once a minute and one before the end, also while changes pour in that this watch does not show.
+    fn bookmark_if_due(&mut self) {
+        if !self.bookmarks || self.lister.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let last = self.end.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(self.end);
+        if now < self.next_bookmark && now < last {
+            return;
+        }
+        let Some(source) = &mut self.source else { return };
+        let position = source.position();
+        self.next_bookmark = now + BOOKMARK_EVERY;
+        // The last one comes once.
+        self.bookmarks = now < last;
+        let bookmark = self.bookmark(position);
+        self.pending.push_back(bookmark);
     }
 
     /// One page of what existed when the watch began.
@@ -211,7 +253,6 @@ impl Watcher {
     /// Waits for a change, a bookmark's time, or the end.
     async fn step(&mut self) -> Option<()> {
         let source = self.source.as_mut()?;
-        let last_bookmark = self.end.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(self.end);
         let wake = (Instant::now() + HEARTBEAT).min(self.end);
         tokio::select! {
             biased;
@@ -227,20 +268,7 @@ impl Watcher {
                 Err(WatchEnd::Closed) => return None,
             },
             _ = self.ending.changed() => return None,
-            () = sleep_until(wake) => {
-                let now = Instant::now();
-                if self.bookmarks && (now >= self.next_bookmark || now >= last_bookmark) {
-                    let due_at_end = now >= last_bookmark;
-                    let position = source.position();
-                    // The last one comes once: nothing is due any more until the end.
-                    self.next_bookmark = if due_at_end { self.end + BOOKMARK_EVERY } else { now + BOOKMARK_EVERY };
-                    if due_at_end {
-                        self.bookmarks = false;
-                    }
-                    let bookmark = self.bookmark(position);
-                    self.pending.push_back(bookmark);
-                }
-            }
+            () = sleep_until(wake) => {}
         }
         Some(())
     }
@@ -248,8 +276,10 @@ impl Watcher {
     /// What a change means to this watcher: selectors and scope may begin or cease to match (spec T8).
     fn change(&mut self, change: &Change) {
         let kind = self.kind.as_ref();
-        let seen = |entry: &Option<eartag_storage::Entry>| {
-            let entry = entry.as_ref().filter(|entry| in_scope(kind, &self.scope, entry))?;
+        // An owner's scope goes by name, and a new owner of the name must not see what the old one left (DEC9). Who sees everything sees the deletion too.
+        let counts = |entry: &Entry| matches!(self.scope, Scope::All) || exists(kind, entry);
+        let seen = |entry: &Option<Entry>| {
+            let entry = entry.as_ref().filter(|entry| in_scope(kind, &self.scope, entry) && counts(entry))?;
             let object = show_entry_at(kind, entry, entry.modified(), &self.cx);
             self.selection.matches(kind, &object).then_some((entry.clone(), object))
         };

@@ -44,6 +44,8 @@ pub(super) static COMMON: LazyLock<Vec<Rule>> = LazyLock::new(|| {
             &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
         ),
         Rule::resources(&["create"], &["authentication.k8s.io"], &["selfsubjectreviews"]),
+        // Tells the caller their own id and nothing else.
+        Rule::resources(&["create"], &[EXT], &["selfusers"]),
     ]
 });
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use eartag_api::frame;
+use eartag_api::meta::Uid;
 use eartag_storage::{Change, CollectionId, Entry};
 use parking_lot::RwLock;
 
@@ -23,9 +24,16 @@ pub struct Rbac {
 #[derive(Default)]
 struct State {
     cluster_roles: HashMap<Arc<str>, ClusterRole>,
-    global_roles: HashMap<Arc<str>, Vec<Rule>>,
+    global_roles: HashMap<Arc<str>, GlobalRole>,
+    /// Who exists, so that bindings of a deleted user give nothing to a later one of the same name.
+    people: HashMap<Box<str>, Uid>,
     users: HashMap<String, Vec<Grant>>,
     groups: HashMap<String, Vec<Grant>>,
+}
+
+struct GlobalRole {
+    uid: Uid,
+    rules: Vec<Rule>,
 }
 
 struct ClusterRole {
@@ -39,7 +47,15 @@ struct ClusterRole {
 #[derive(Clone, PartialEq, Eq)]
 enum Grant {
     Cluster(Arc<str>),
-    Global(Arc<str>),
+    Global(GlobalGrant),
+}
+
+/// A global role, and for whom it is meant; `None` means whoever has the name.
+#[derive(Clone, PartialEq, Eq)]
+struct GlobalGrant {
+    role: Arc<str>,
+    role_uid: Option<Uid>,
+    user_uid: Option<Uid>,
 }
 
 enum Whom {
@@ -134,7 +150,7 @@ impl Rbac {
     pub fn role(&self, global: bool, name: &str) -> Option<Vec<Rule>> {
         let state = self.state.read();
         if global {
-            state.global_roles.get(name).cloned()
+            state.global_roles.get(name).map(|role| role.rules.clone())
         } else {
             state.cluster_roles.get(name).map(|role| role.rules.clone())
         }
@@ -144,8 +160,11 @@ impl Rbac {
     #[must_use]
     pub fn global_roles_of(&self, user: &str, groups: &[String]) -> Vec<String> {
         let state = self.state.read();
-        let mut names: Vec<String> =
-            state.grants(user, groups).filter_map(Grant::global).map(str::to_owned).collect();
+        let mut names: Vec<String> = state
+            .grants(user, groups)
+            .filter_map(|grant| state.global(grant))
+            .map(|(name, _)| name.to_owned())
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -225,15 +244,17 @@ fn is_ours(collection: CollectionId) -> bool {
         collections::CLUSTER_ROLE_BINDINGS,
         collections::GLOBAL_ROLES,
         collections::GLOBAL_ROLE_BINDINGS,
+        collections::USERS,
     ]
     .contains(&collection)
 }
 
 impl Grant {
-    fn global(&self) -> Option<&str> {
+    /// Whether it is meant for a user with this uid (`None`: there is no such user).
+    fn is_for(&self, uid: Option<&Uid>) -> bool {
         match self {
-            Self::Global(name) => Some(name),
-            Self::Cluster(_) => None,
+            Self::Global(GlobalGrant { user_uid: Some(bound), .. }) => uid == Some(bound),
+            Self::Global(_) | Self::Cluster(_) => true,
         }
     }
 }
@@ -241,20 +262,28 @@ impl Grant {
 impl State {
     fn grants<'a>(&'a self, user: &'a str, groups: &'a [String]) -> impl Iterator<Item = &'a Grant> {
         let of_groups = groups.iter().filter_map(|group| self.groups.get(group)).flatten();
-        self.users.get(user).into_iter().flatten().chain(of_groups)
+        let uid = self.people.get(user);
+        self.users.get(user).into_iter().flatten().filter(move |grant| grant.is_for(uid)).chain(of_groups)
     }
 
     fn rules(&self, grant: &Grant) -> &[Rule] {
         let rules = match grant {
             Grant::Cluster(name) => self.cluster_roles.get(name).map(|role| &role.rules),
-            Grant::Global(name) => self.global_roles.get(name),
+            Grant::Global(_) => self.global(grant).map(|(_, role)| &role.rules),
         };
         rules.map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// The global role of a grant, if it is the very one that was bound.
+    fn global<'a>(&'a self, grant: &Grant) -> Option<(&'a str, &'a GlobalRole)> {
+        let Grant::Global(GlobalGrant { role, role_uid, .. }) = grant else { return None };
+        let (name, role) = self.global_roles.get_key_value(role)?;
+        role_uid.is_none_or(|bound| bound == role.uid).then_some((&**name, role))
+    }
+
     fn reads_self(&self, user: &str, groups: &[String]) -> bool {
-        let reader = |name: &str| SELF_READERS.contains(&name) && self.global_roles.contains_key(name);
-        self.grants(user, groups).filter_map(Grant::global).any(reader)
+        let mut roles = self.grants(user, groups).filter_map(|grant| self.global(grant));
+        roles.any(|(name, _)| SELF_READERS.contains(&name))
     }
 
     fn change(&mut self, collection: CollectionId, old: Option<&Entry>, new: Option<&Entry>) {
@@ -263,10 +292,22 @@ impl State {
         let new = new.and_then(|entry| frame::split(entry.value()).map(|(body, _)| (body, entry)));
         let old_body = old.and_then(|entry| frame::split(entry.value())).map(|(body, _)| body);
         match collection {
-            collections::GLOBAL_ROLES => match new.and_then(|(body, _)| GlobalRoleRecord::decode(body)) {
-                Some(role) => drop(self.global_roles.insert(key.into(), role.rules)),
-                None => drop(self.global_roles.remove(key)),
-            },
+            collections::GLOBAL_ROLES => {
+                let role = new.and_then(|(body, entry)| {
+                    let uid = frame::head(entry.value())?.uid;
+                    Some(GlobalRole { uid, rules: GlobalRoleRecord::decode(body)?.rules })
+                });
+                match role {
+                    Some(role) => drop(self.global_roles.insert(key.into(), role)),
+                    None => drop(self.global_roles.remove(key)),
+                }
+            }
+            collections::USERS => {
+                match new.and_then(|(_, entry)| frame::head(entry.value())).filter(|head| !head.deleted) {
+                    Some(head) => drop(self.people.insert(key.into(), head.uid)),
+                    None => drop(self.people.remove(key)),
+                }
+            }
             collections::CLUSTER_ROLES => {
                 let role =
                     new.and_then(|(body, entry)| ClusterRoleRecord::decode(body).map(|role| (role, entry)));
@@ -355,7 +396,8 @@ impl State {
 }
 
 fn of_global(binding: GlobalRoleBindingRecord) -> Vec<(Whom, Grant)> {
-    let grant = Grant::Global(binding.role.into());
+    let GlobalRoleBindingRecord { role_uid, user_uid, .. } = binding;
+    let grant = Grant::Global(GlobalGrant { role: binding.role.into(), role_uid, user_uid });
     let user = (!binding.user.is_empty()).then(|| (Whom::User(binding.user), grant.clone()));
     let group =
         (!binding.group_principal.is_empty()).then_some((Whom::Group(binding.group_principal), grant));

@@ -56,7 +56,6 @@ records!(
     UserRecord,
     PasswordRecord,
     GlobalRoleRecord,
-    GlobalRoleBindingRecord,
     SettingRecord,
     FeatureRecord,
     ClusterRecord,
@@ -69,10 +68,28 @@ records!(
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+    use eartag_api::meta::Uid;
     use proptest::prelude::*;
 
     use super::*;
     use crate::rbac::Rule;
+
+    #[test]
+    fn a_binding_from_before_uids_is_bound_by_name() {
+        let old = encode(&("admin", "user-1", ""));
+        let read = GlobalRoleBindingRecord::decode(&old).unwrap();
+        assert_eq!((read.role.as_str(), read.user.as_str()), ("admin", "user-1"));
+        assert_eq!((read.user_uid, read.role_uid), (None, None));
+        let uid = Some(Uid::from_random([3; 16]));
+        let new = GlobalRoleBindingRecord { user_uid: uid, role_uid: uid, ..read }.encode();
+        for cut in old.len() + 1..new.len() {
+            assert_eq!(
+                GlobalRoleBindingRecord::decode(&new[..cut]),
+                None,
+                "a cut record is not taken for an old one"
+            );
+        }
+    }
 
     #[test]
     fn every_record_comes_back_and_survives_appended_fields() {
@@ -118,7 +135,9 @@ mod tests {
             GlobalRoleBindingRecord {
                 role: "admin".into(),
                 user: "user-1".into(),
-                group_principal: String::new()
+                group_principal: String::new(),
+                user_uid: Some(Uid::from_random([3; 16])),
+                role_uid: None,
             },
             GlobalRoleBindingRecord
         );

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use eartag_api::meta::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::rbac::Rule;
@@ -30,6 +31,32 @@ pub struct GlobalRoleBindingRecord {
     pub user: String,
     /// Name of the group principal, or empty.
     pub group_principal: String,
+    /// The very user who was bound: a later user of that name gets nothing (DEC9). `None`, in bindings to groups and in records older
+    /// than this field: whoever has the name.
+    pub user_uid: Option<Uid>,
+    /// The very role that was bound, so that a later role of that name is not bound with it. `None` for built-in roles, which are
+    /// always the server's own, and in records older than this field.
+    pub role_uid: Option<Uid>,
+}
+
+impl GlobalRoleBindingRecord {
+    /// The body's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        super::encode(self)
+    }
+
+    /// Reads a body, also one that was written before there were uids in it; `None` if it is cut or damaged.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let older = || {
+            let ((role, user, group_principal), rest) =
+                postcard::take_from_bytes::<(String, String, String)>(bytes).ok()?;
+            // Anything behind the three names means that it is a newer record, and damaged.
+            rest.is_empty().then(|| Self { role, user, group_principal, user_uid: None, role_uid: None })
+        };
+        super::decode(bytes).or_else(older)
+    }
 }
 
 /// `clusterroles.rbac.authorization.k8s.io`.

@@ -9,7 +9,7 @@ use eartag_api::rbac::{
     AggregationRule, ClusterRole, ClusterRoleBinding, LabelSelector, LabelSelectorRequirement, RoleRef, Subject,
 };
 use eartag_apiserver::field_error::FieldError;
-use eartag_apiserver::info::ResourceInfo;
+use eartag_apiserver::info::{Naming, ResourceInfo};
 use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
@@ -38,6 +38,7 @@ impl ClusterRoles {
             group: RBAC,
             version: "v1",
             update_needs_version: false,
+            naming: Naming::ClientPath,
             ..management(
                 "ClusterRole",
                 "clusterroles",
@@ -183,6 +184,7 @@ impl ClusterRoleBindings {
             group: RBAC,
             version: "v1",
             update_needs_version: false,
+            naming: Naming::ClientPath,
             ..management(
                 "ClusterRoleBinding",
                 "clusterrolebindings",

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rbac::{MASTERS, builtin_global_roles};
-use crate::record::{RoleRef, Subject};
+use crate::record::{RoleRef, Subject, UserRecord};
 use crate::testing::{Feed, framed};
 
 const EXT: &str = "ext.cattle.io";
@@ -33,9 +33,18 @@ impl World {
     }
 
     fn bind_global(&mut self, key: &str, role: &str, user: &str, group: &str) {
-        let record =
-            GlobalRoleBindingRecord { role: role.into(), user: user.into(), group_principal: group.into() };
+        let record = GlobalRoleBindingRecord {
+            role: role.into(),
+            user: user.into(),
+            group_principal: group.into(),
+            ..GlobalRoleBindingRecord::default()
+        };
         self.put(collections::GLOBAL_ROLE_BINDINGS, key, framed(&record.encode()));
+    }
+
+    fn user(&mut self, name: &str, uid: u8) {
+        let meta = Meta { uid: Uid::from_random([uid; 16]), ..Meta::default() };
+        self.put(collections::USERS, name, frame::frame(&UserRecord::default().encode(), &meta));
     }
 
     fn role(&mut self, name: &str, rules: Vec<Rule>) {
@@ -95,6 +104,7 @@ fn without_a_binding_one_may_only_discover_and_ask_about_oneself() {
     assert!(!world.may("user-1", "get", EXT, "tokens"));
     assert!(world.may("user-1", "create", "authorization.k8s.io", "selfsubjectaccessreviews"));
     assert!(world.may("user-1", "create", "authentication.k8s.io", "selfsubjectreviews"));
+    assert!(world.may("user-1", "create", EXT, "selfusers") && !world.may("user-1", "get", EXT, "selfusers"));
     assert!(!world.may("user-1", "create", "authorization.k8s.io", "subjectaccessreviews"));
     let path = |path, groups: &[String]| {
         world.rbac.allows(
@@ -157,6 +167,54 @@ fn the_role_admin_has_full_access() {
     assert!(world.rbac.full_access("user-1", &[], "delete", EXT));
     world.delete(collections::GLOBAL_ROLE_BINDINGS, "grb-1");
     assert!(!world.rbac.full_access("user-1", &[], "delete", EXT));
+}
+
+#[test]
+fn a_binding_is_for_the_very_user_it_was_made_for() {
+    let mut world = World::new();
+    let bound = GlobalRoleBindingRecord {
+        role: "admin".into(),
+        user: "user-1".into(),
+        user_uid: Some(Uid::from_random([1; 16])),
+        ..GlobalRoleBindingRecord::default()
+    };
+    world.put(collections::GLOBAL_ROLE_BINDINGS, "grb-1", framed(&bound.encode()));
+    let is_admin = |world: &World| world.rbac.full_access("user-1", &[], "get", EXT);
+    assert!(!is_admin(&world), "there is no such user");
+    world.user("user-1", 1);
+    assert!(is_admin(&world));
+    world.delete(collections::USERS, "user-1");
+    assert!(!is_admin(&world));
+    world.user("user-1", 2);
+    assert!(!is_admin(&world), "a later user of the name");
+    assert!(world.rbac.global_roles_of("user-1", &[]).is_empty());
+    let meta = Meta { uid: Uid::from_random([1; 16]), deleted_s: Some(1), ..Meta::default() };
+    world.put(collections::USERS, "user-1", frame::frame(&UserRecord::default().encode(), &meta));
+    assert!(!is_admin(&world), "being deleted");
+    world.delete(collections::GLOBAL_ROLE_BINDINGS, "grb-1");
+    world.user("user-1", 1);
+    assert!(!is_admin(&world), "the binding is taken back");
+}
+
+#[test]
+fn a_binding_is_to_the_very_role_it_was_made_for() {
+    let mut world = World::new();
+    let role = GlobalRoleRecord { rules: everything(), ..GlobalRoleRecord::default() };
+    let value =
+        |uid| frame::frame(&role.encode(), &Meta { uid: Uid::from_random([uid; 16]), ..Meta::default() });
+    let bound = GlobalRoleBindingRecord {
+        role: "ops".into(),
+        group_principal: "team".into(),
+        role_uid: Some(Uid::from_random([1; 16])),
+        ..GlobalRoleBindingRecord::default()
+    };
+    world.put(collections::GLOBAL_ROLE_BINDINGS, "grb-1", framed(&bound.encode()));
+    let may = |world: &World| world.rbac.full_access("user-1", &["team".to_owned()], "get", EXT);
+    world.put(collections::GLOBAL_ROLES, "ops", value(1));
+    assert!(may(&world));
+    world.delete(collections::GLOBAL_ROLES, "ops");
+    world.put(collections::GLOBAL_ROLES, "ops", value(2));
+    assert!(!may(&world));
 }
 
 #[test]

@@ -38,5 +38,8 @@ lint: ## Format, clippy, the crates' order, bans, licences, sources
 fmt: ## Format
 	cargo fmt --all
 
-bench: ## Benchmarks
-	cargo bench --locked --package eartag-benches
+bench: ## Benchmarks: HTTPS beside a bare handler, a million tokens, the verifier
+	cargo build --release --locked --package eartag --package eartag-benches
+	"$(TARGET_DIR)/release/door"
+	"$(TARGET_DIR)/release/million"
+	cargo bench --locked --package eartag-benches --bench verifier

@@ -210,6 +210,11 @@ pub trait Kind: Send + Sync + 'static {
         true
     }
 
+    /// What to add to the 404 for a name that does not exist, such as the name that was probably meant. Everybody who may name objects of this kind may see it.
+    fn not_found_hint(&self, _name: &str) -> Option<String> {
+        None
+    }
+
     /// A label that selectors see on every object although it is not shown.
     fn hidden_label(&self) -> Option<(&'static str, &'static str)> {
         None

@@ -168,8 +168,12 @@ pub fn fit_type(info: &ResourceInfo, asked: &mut Tree) -> Result<(), Refusal> {
             info.version, info.kind
         )));
     }
-    object.insert("apiVersion".to_owned(), wanted.into());
-    object.insert("kind".to_owned(), info.kind.into());
+    for (key, text) in [("apiVersion", wanted.as_str()), ("kind", info.kind)] {
+        // What is no text stays, so that the look at the types finds it.
+        if object.get(key).is_none_or(|sent| sent.is_null() || sent.is_string()) {
+            object.insert(key.to_owned(), text.into());
+        }
+    }
     Ok(())
 }
 

@@ -20,6 +20,8 @@ pub enum Refusal {
     ForbiddenText(String),
     /// 404: no such object, or none that this caller may know of.
     NotFound,
+    /// 404 with a hint after the text.
+    NotFoundHint(String),
     /// 404: the path means nothing here.
     NoSuchResource,
     /// 405: the resource does not do this.
@@ -204,6 +206,9 @@ impl Refusal {
             }
             Refusal::NotFound => {
                 Status::new(404, "NotFound", format!("{resource}{quoted} not found")).with(about.details(false))
+            }
+            Refusal::NotFoundHint(hint) => {
+                Status::new(404, "NotFound", format!("{resource}{quoted} not found: {hint}")).with(about.details(false))
             }
             Refusal::NoSuchResource => {
                 Status::new(404, "NotFound", "the server could not find the requested resource")

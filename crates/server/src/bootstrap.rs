@@ -188,8 +188,12 @@ async fn first_start(
     };
     let mut binding_meta = start.meta();
     binding_meta.labels.insert(BOOTSTRAPPING.0.into(), BOOTSTRAPPING.1.into());
-    let bound =
-        GlobalRoleBindingRecord { role: ADMIN.into(), user: user.clone(), group_principal: String::new() };
+    let bound = GlobalRoleBindingRecord {
+        role: ADMIN.into(),
+        user: user.clone(),
+        user_uid: Some(user_meta.uid),
+        ..GlobalRoleBindingRecord::default()
+    };
     let password_record = PasswordRecord { hash: PasswordHash::make(&password, bytes(start.random)) };
     let token = NewToken::make(start, &user, user_meta.uid);
 

@@ -252,7 +252,7 @@ proptest! {
             for (name, role) in builtin_global_roles() {
                 house.put(GLOBAL_ROLES, name, role.encode(), &Meta::default()).await;
             }
-            let binding = GlobalRoleBindingRecord { role: "user".to_owned(), user: "user-owner".to_owned(), group_principal: String::new() };
+            let binding = GlobalRoleBindingRecord { role: "user".to_owned(), user: "user-owner".to_owned(), ..GlobalRoleBindingRecord::default() };
             house.put(GLOBAL_ROLE_BINDINGS, "grb-1", binding.encode(), &next()).await;
             house.put(EXT_TOKENS, "token-abcde", TokenRecord { credential }.encode(), &next()).await;
             house.put(SETTINGS, settings::MAX_TTL, SettingRecord { value: value.clone(), env: false }.encode(), &next()).await;

@@ -12,8 +12,28 @@ pub enum Scope {
     Owner(Vec<u8>),
     /// The one of this key.
     Name(Vec<u8>),
+    /// Those of these keys, which must be ascending and without repetition ([`Scope::names`] sees to it). Meant for tens of keys, not for thousands: each
+    /// one is looked up, and a watch of them wakes for every change of the collection.
+    Names(Vec<Vec<u8>>),
     /// None of them: for a caller who may see nothing.
     None,
+}
+
+impl Scope {
+    /// The objects of these keys.
+    #[must_use]
+    pub fn names(mut keys: Vec<Vec<u8>>) -> Scope {
+        keys.sort_unstable();
+        keys.dedup();
+        match (keys.len(), keys.pop()) {
+            (_, None) => Scope::None,
+            (1, Some(only)) => Scope::Name(only),
+            (_, Some(last)) => {
+                keys.push(last);
+                Scope::Names(keys)
+            }
+        }
+    }
 }
 
 /// A question for a page of objects, ordered by key bytes.

@@ -123,7 +123,7 @@ fn labels_annotations_and_every_patch() {
     }
     assert_eq!(k.ok(&["patch", R, &name, "-p", r#"{"spec":{"description":"by json"}}"#]).trim_end(), format!("{object} patched (no change)"));
     let error = k.fails(&["patch", R, &name, "--type=json", "-p", r#"[{"op":"test","path":"/spec/description","value":"no"}]"#]);
-    assert!(error.contains("the server rejected our request due to an error in our request"), "{error}");
+    assert_eq!(error.trim_end(), "The request is invalid: the server rejected our request due to an error in our request");
     let dry = k.ok(&["patch", R, &name, "--dry-run=server", "-o", "jsonpath={.spec.description}", "-p", r#"{"spec":{"description":"dry"}}"#]);
     assert_eq!(dry, "dry");
     assert_eq!(get(k, &name)["spec"]["description"], "by json");
@@ -245,8 +245,6 @@ fn create_in_dry_run_and_from_json() {
     assert!(created.starts_with("token.ext.cattle.io/token-") && created.ends_with(" created\n"), "{created}");
     let two = format!("{yaml}---\n{yaml}");
     assert_eq!(k.create(&two).lines().count(), 2);
-    let table = k.input(&["create", "-o", "wide", "-f", "-"], yaml).ok();
-    assert!(table.contains("120m"), "{table}");
 }
 
 #[test]
@@ -291,9 +289,11 @@ fn impersonation_by_flags() {
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
     let name = ann.mint(json!({})).name;
     assert_eq!(admin.kubectl.ok(&["get", R, "-o", "name", "--as", &ann.id]), format!("token.ext.cattle.io/{name}\n"));
-    let error = ann.kubectl.fails(&["get", R, "--as", &admin.id]);
+    // By --raw, because discovery comes first and kubectl does not read what it says.
+    let raw = ["get", "--raw", eartag_tests::TOKENS];
+    let error = ann.kubectl.fails(&[&raw[..], &["--as", &admin.id]].concat());
     assert!(error.contains("(Forbidden)") && error.contains("cannot impersonate resource \"users\""), "{error}");
-    let error = admin.kubectl.fails(&["get", R, "--as", "nobody", "--as-group", "system:masters"]);
+    let error = admin.kubectl.fails(&[&raw[..], &["--as", "nobody", "--as-group", "system:masters"]].concat());
     assert!(error.contains("(Forbidden)"), "{error}");
     let manifest = "apiVersion: ext.cattle.io/v1\nkind: Token\n";
     let error = admin.kubectl.input(&["create", "--as", &ann.id, "-f", "-"], manifest).fails();

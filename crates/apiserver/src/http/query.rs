@@ -97,7 +97,15 @@ pub fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, FieldE
 /// The program's name in the user agent stands in for a manager that was not named (spec W6).
 fn default_manager(user_agent: &str) -> String {
     let program = user_agent.split('/').next().unwrap_or_default();
-    program.chars().filter(|c| !c.is_control()).take(LONGEST_MANAGER / 4).collect()
+    let printable = program.chars().filter(|c| !c.is_control());
+    let mut manager = String::new();
+    for c in printable {
+        if manager.len() + c.len_utf8() > LONGEST_MANAGER {
+            break;
+        }
+        manager.push(c);
+    }
+    manager
 }
 
 /// The options of a list or of a deletion of many.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
@@ -10,14 +11,14 @@ use super::body::{self, Body};
 use super::reply::{self, Form};
 use super::request_info::RequestInfo;
 use super::table::{self, Include};
-use super::{ApiServer, Identity, accept, deletion, query, stream, user_agent};
+use super::{ApiServer, Identity, accept, deletion, header, query, stream, user_agent};
 use crate::Tree;
-use crate::info::PatchType;
+use crate::info::{Naming, PatchType};
 use crate::kind::{Cx, Fixed, Kind, Once, Resource, Review};
 use crate::media::{self, Answer, View};
 use crate::ops::{Change, Selection, Validation};
 use crate::patch::unknown_members;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Subject};
 
 /// One request, taken apart and authorized.
 pub(super) struct Request<'a> {
@@ -31,10 +32,13 @@ pub(super) struct Request<'a> {
 }
 
 /// How the answer shall look.
-struct Wanted {
-    view: View,
-    form: Form,
-    include: Include,
+pub struct Wanted {
+    /// All of the object, a table, or metadata.
+    pub view: View,
+    /// JSON or YAML.
+    pub form: Form,
+    /// What rows carry.
+    pub include: Include,
 }
 
 impl Request<'_> {
@@ -73,7 +77,11 @@ impl ApiServer {
                 let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "CreateOptions", &mut cx)?;
                 let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
-                let created = self.api.create(kind.as_ref(), &cx, asked).await?;
+                let name = asked_name(kind.as_ref(), &asked);
+                let created = match self.api.create(kind.as_ref(), &cx, asked).await {
+                    Ok(created) => created,
+                    Err(refusal) => return refused_create(kind.as_ref(), &name, refusal),
+                };
                 Ok(one(kind.as_ref(), &cx, StatusCode::CREATED, created.object, created.once, &wanted))
             }
             "get" => {
@@ -88,7 +96,7 @@ impl ApiServer {
                 let wanted = request.negotiate(Answer::List)?;
                 let options = query::list_options(request.query, kind.info())?;
                 let lister = self.api.list(kind.as_ref(), &cx, &options).await?;
-                stream::list(kind, cx, lister, wanted.view, wanted.include, wanted.form).await
+                stream::list(kind, cx, lister, &wanted, header(&request.parts.headers, &ACCEPT_ENCODING)).await
             }
             "watch" => {
                 let wanted = request.negotiate(Answer::Watch)?;
@@ -198,6 +206,24 @@ impl ApiServer {
             }
         };
         Ok(reply::object(StatusCode::OK, &tree, wanted.form))
+    }
+}
+
+/// The name that a client gave to a new object; empty where the server chooses.
+fn asked_name(kind: &dyn Kind, asked: &Tree) -> String {
+    match kind.info().naming {
+        Naming::Generated { .. } => String::new(),
+        _ => crate::object::meta_text(asked, "name").to_owned(),
+    }
+}
+
+/// The path of a create has no name, but what is wrong with the new object itself is told under its name.
+fn refused_create(kind: &dyn Kind, name: &str, refusal: Refusal) -> Result<Response<Body>, Refusal> {
+    match refusal {
+        Refusal::AlreadyExists | Refusal::AlreadyExistsLeaving | Refusal::Conflict(_) | Refusal::Invalid(_) => {
+            Ok(reply::status(&refusal.status(&Subject::new(kind.info(), name)), Form::JSON))
+        }
+        other => Err(other),
     }
 }
 

@@ -1,40 +1,68 @@
 //! Answers that are made while they are sent: lists of any size, and watches.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::{StreamExt, stream};
+use http::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::body::{Body, streamed};
+use super::body::{Body, full, streamed};
 use super::reply::{Form, encode, object, respond};
+use super::resource::Wanted;
 use super::table::{self, Include};
 use crate::Tree;
+use crate::gzip::{self, Candidate};
 use crate::kind::{Cx, Kind};
 use crate::media::{Encoding, MetaVersion, View};
 use crate::ops::{EventKind, Lister, Watcher};
 use crate::refusal::Refusal;
 
-/// A list in the negotiated view. JSON is streamed page by page; YAML and pretty JSON are for people and are bounded.
-pub async fn list(kind: Arc<dyn Kind>, cx: Cx, lister: Lister, view: View, include: Include, form: Form) -> Result<Response<Body>, Refusal> {
+/// A list in the wanted view. JSON is streamed page by page; YAML and indented JSON are for people and are bounded.
+pub async fn list(
+    kind: Arc<dyn Kind>,
+    cx: Cx,
+    lister: Lister,
+    wanted: &Wanted,
+    accept_encoding: Option<&str>,
+) -> Result<Response<Body>, Refusal> {
+    let Wanted { view, form, include } = *wanted;
     if form.encoding == Encoding::Yaml || form.pretty {
         return whole(kind.as_ref(), &cx, lister, view, include, form).await;
     }
-    let state = Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "" };
-    let body = stream::unfold(state, |mut state| async move {
-        loop {
-            // Others get their turn between pages, also where the selectors leave nothing of one.
-            tokio::task::yield_now().await;
-            match state.chunk() {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                chunk => return chunk.map(|chunk| (chunk, state)),
-            }
+    let mut state = Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "", packer: None };
+    // Short lists are sent in one piece; only of longer ones can it be said that compressing is worth it.
+    let mut first = Vec::new();
+    while first.len() <= gzip::THRESHOLD {
+        match state.next().await {
+            Some(Ok(bytes)) => first.extend_from_slice(&bytes),
+            Some(Err(_)) => return Err(Refusal::Expired { message: COMPACTED.to_owned(), resume: String::new() }),
+            None => return Ok(respond(StatusCode::OK, Encoding::Json.content_type(), full(first))),
         }
+    }
+    let packs = gzip::applies(accept_encoding, Candidate { read: true, length: None, secret: false });
+    if packs {
+        state.packer = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    }
+    let first = state.pack(first.into());
+    let rest = stream::unfold(state, |mut state| async move {
+        let chunk = state.packed().await?;
+        Some((chunk, state))
     });
-    Ok(respond(StatusCode::OK, Encoding::Json.content_type(), streamed(body)))
+    let body = stream::once(async { first }).chain(rest);
+    let mut response = respond(StatusCode::OK, Encoding::Json.content_type(), streamed(body));
+    if packs {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    Ok(response)
 }
+
+const COMPACTED: &str = "the history that this list reads was compacted";
 
 /// Lists written whole hold at most this many objects; larger ones are asked for in pages or as plain JSON.
 const LARGEST_WHOLE: usize = 10_000;
@@ -69,6 +97,7 @@ struct Listing {
     include: Include,
     stage: Stage,
     separator: &'static str,
+    packer: Option<GzEncoder<Vec<u8>>>,
 }
 
 #[derive(PartialEq)]
@@ -79,6 +108,38 @@ enum Stage {
 }
 
 impl Listing {
+    /// The next piece, after others had their turn; pages of which the selectors leave nothing are skipped.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            tokio::task::yield_now().await;
+            match self.chunk() {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                chunk => return chunk,
+            }
+        }
+    }
+
+    /// The next piece as it is sent.
+    async fn packed(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            let packed = match self.next().await {
+                Some(Ok(bytes)) => self.pack(bytes),
+                Some(Err(error)) => Err(error),
+                None => self.packer.take()?.finish().map(Bytes::from),
+            };
+            match packed {
+                Ok(bytes) if bytes.is_empty() => {}
+                packed => return Some(packed),
+            }
+        }
+    }
+
+    fn pack(&mut self, bytes: Bytes) -> io::Result<Bytes> {
+        let Some(packer) = &mut self.packer else { return Ok(bytes) };
+        packer.write_all(&bytes)?;
+        Ok(std::mem::take(packer.get_mut()).into())
+    }
+
     /// The next piece of the body. An error here cuts the connection, so that nobody takes half a list for a whole one.
     fn chunk(&mut self) -> Option<io::Result<Bytes>> {
         let kind = self.kind.clone();
@@ -110,7 +171,7 @@ impl Listing {
                 out.extend_from_slice(format!("],\"metadata\":{}}}\n", metadata(&self.lister)).as_bytes());
                 self.stage = Stage::Over;
             }
-            Err(_) => return Some(Err(io::Error::other("the history that this list reads was compacted"))),
+            Err(_) => return Some(Err(io::Error::other(COMPACTED))),
         }
         Some(Ok(out.into()))
     }

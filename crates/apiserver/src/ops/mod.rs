@@ -57,7 +57,10 @@ impl Api {
 
     /// The entry of that name within the scope. Nothing of the object is looked at before (DEC12).
     fn find(&self, kind: &dyn Kind, scope: &Scope, name: &str) -> Result<Entry, Refusal> {
-        let entry = self.store.get(kind.collection(), name.as_bytes()).ok_or(Refusal::NotFound)?;
+        let entry = self.store.get(kind.collection(), name.as_bytes()).ok_or_else(|| match kind.not_found_hint(name) {
+            Some(hint) => Refusal::NotFoundHint(hint),
+            None => Refusal::NotFound,
+        })?;
         if in_scope(kind, scope, &entry) && exists(kind, &entry) { Ok(entry) } else { Err(Refusal::NotFound) }
     }
 }
@@ -68,6 +71,7 @@ pub(crate) fn in_scope(kind: &dyn Kind, scope: &Scope, entry: &Entry) -> bool {
         Scope::All => true,
         Scope::None => false,
         Scope::Name(name) => entry.key() == name.as_slice(),
+        Scope::Names(names) => names.binary_search_by(|name| name.as_slice().cmp(entry.key())).is_ok(),
         Scope::Owner(owner) => {
             let body = eartag_api::frame::split(entry.value()).map(|(body, _)| body).unwrap_or_default();
             kind.owner(body) == Some(owner.as_slice())
@@ -125,7 +129,7 @@ pub(crate) fn strict(info: &ResourceInfo, texts: &[String]) -> String {
 }
 
 /// What a failed commit means to the caller. `Conflict` is handled where the meaning of each condition is known.
-fn commit_refusal(error: CommitError) -> Refusal {
+pub fn commit_refusal(error: CommitError) -> Refusal {
     match error {
         CommitError::Conflict { .. } => Refusal::Conflict(crate::refusal::MODIFIED.to_owned()),
         CommitError::TooLarge(why) => Refusal::TooMuch(format!("Request entity too large: {why}")),

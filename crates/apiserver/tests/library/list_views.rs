@@ -106,14 +106,15 @@ async fn a_list_as_yaml_and_indented() {
         server.get(format!("{BASE}?pretty=true")),
         server.get(format!("{BASE}?pretty=1")),
         server.get(BASE).accept("application/json;pretty=1"),
-        server.get(BASE).header("user-agent", "curl/8.0"),
     ] {
         let reply = ask.send().await;
         assert!(reply.text().starts_with("{\n  \""), "{}", reply.text());
         assert!(reply.text().ends_with("}\n"));
         assert_eq!(reply.json(), json);
     }
-    for ask in [server.get(format!("{BASE}?pretty=false")).header("user-agent", "curl/8.0"), server.get(BASE)] {
+    let one = format!("{BASE}/a");
+    assert!(server.get(&one).header("user-agent", "curl/8.0").send().await.text().starts_with("{\n  \""), "a person reads along");
+    for ask in [server.get(format!("{one}?pretty=false")).header("user-agent", "curl/8.0"), server.get(one), server.get(BASE)] {
         assert_eq!(ask.send().await.text().lines().count(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use eartag_api::frame;
 use eartag_api::meta::Uid;
@@ -19,6 +20,7 @@ use crate::record::{
 #[derive(Default)]
 pub struct Rbac {
     state: RwLock<State>,
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -91,6 +93,16 @@ impl Rbac {
         for change in changes.iter().filter(|change| is_ours(change.collection)) {
             state.change(change.collection, change.old.as_ref(), change.new.as_ref());
         }
+        drop(state);
+        if changes.iter().any(decides) {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// A number that moves after every commit that may have changed an answer, so that what lasts (a watch) can ask again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Whether the caller may do this.
@@ -236,6 +248,16 @@ fn own_user_rule(user: &str) -> Rule {
 
 fn has(groups: &[String], group: &str) -> bool {
     groups.iter().any(|g| g == group)
+}
+
+/// Whether a change can move a grant. Of users only that they come and go does, not their passwords or names.
+fn decides(change: &Change) -> bool {
+    let person = |entry: &Option<Entry>| {
+        let head = entry.as_ref().and_then(|entry| frame::head(entry.value()));
+        head.filter(|head| !head.deleted).map(|head| head.uid)
+    };
+    is_ours(change.collection)
+        && (change.collection != collections::USERS || person(&change.old) != person(&change.new))
 }
 
 fn is_ours(collection: CollectionId) -> bool {

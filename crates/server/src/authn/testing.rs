@@ -11,8 +11,9 @@ use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::Tree;
 use eartag_apiserver::http::ApiServer;
-use eartag_apiserver::kind::World;
+use eartag_apiserver::kind::{Cx, World};
 use eartag_apiserver::ops::Api;
+use eartag_apiserver::user::{AUTHENTICATED, UserInfo};
 use eartag_core::collections::{self, GLOBAL_ROLE_BINDINGS, PASSWORDS, USERS};
 use eartag_core::features::{FeatureDefaults, Features};
 use eartag_core::record::{GlobalRoleBindingRecord, PasswordRecord, Principal, UserRecord};
@@ -23,7 +24,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
 
-use super::Gate;
+use super::{CATTLE_AUTHENTICATED, Gate};
 use crate::authz::RoleAuthorizer;
 use crate::clock::{SystemClock, fill_random};
 use crate::health::Health;
@@ -142,11 +143,25 @@ impl Scene {
             let binding = GlobalRoleBindingRecord {
                 role: role.to_owned(),
                 user: name.to_owned(),
-                group_principal: String::new(),
+                user_uid: self.uid(USERS, name),
+                ..GlobalRoleBindingRecord::default()
             };
             self.put(GLOBAL_ROLE_BINDINGS, &format!("grb-{name}"), binding.encode()).await;
         }
         self.state.store.get(USERS, name.as_bytes()).unwrap()
+    }
+
+    /// The uid of an object.
+    pub fn uid(&self, collection: CollectionId, name: &str) -> Option<Uid> {
+        self.state.store.get(collection, name.as_bytes()).and_then(|e| frame::head(e.value())).map(|h| h.uid)
+    }
+
+    /// A request of this user, for calling the verbs of a kind.
+    pub fn cx(&self, name: &str) -> Cx {
+        let groups = [AUTHENTICATED, CATTLE_AUTHENTICATED].map(str::to_owned).to_vec();
+        let user = UserInfo { name: name.to_owned(), groups, ..UserInfo::default() };
+        let state = &self.state;
+        Cx::new(user, Arc::new(()), state.authorizer.clone(), state.world.clone())
     }
 
     /// Switches a user off or on.

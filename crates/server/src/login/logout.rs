@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use eartag_apiserver::kind::Cx;
-use eartag_apiserver::ops::DeleteOptions;
+use eartag_apiserver::ops::{DeleteOptions, commit_refusal};
 use eartag_apiserver::refusal::Refusal;
 use eartag_core::Face;
 use eartag_core::collections::LEGACY_TOKENS;
@@ -76,6 +76,6 @@ async fn delete_legacy(state: &State, token: &Accepted) -> Result<(), Refusal> {
     };
     match state.store.commit(commit).await {
         Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(super::commit_refusal(error)),
+        Err(error) => Err(commit_refusal(error)),
     }
 }

@@ -27,7 +27,7 @@ use eartag_core::password::LONGEST;
 use eartag_core::record::{Principal, UserRecord};
 use eartag_core::secret::PlainSecret;
 use eartag_core::{PasswordHash, ttl};
-use eartag_storage::{CommitError, Entry};
+use eartag_storage::Entry;
 use http::header::{ORIGIN, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -72,19 +72,6 @@ where
         reply.body = None;
     }
     reply.into_response()
-}
-
-/// What a failed commit means to the caller.
-pub(crate) fn commit_refusal(error: CommitError) -> Refusal {
-    match error {
-        CommitError::Conflict { .. } => Refusal::Conflict(eartag_apiserver::refusal::MODIFIED.to_owned()),
-        CommitError::TooLarge(why) => Refusal::TooMuch(format!("Request entity too large: {why}")),
-        CommitError::Unavailable(why) => {
-            tracing::error!(%why, "the store takes no writes");
-            Refusal::Unavailable("the store takes no writes at the moment, please try again later".to_owned())
-        }
-        CommitError::Unknown => Refusal::Timeout("the store did not confirm the write".to_owned()),
-    }
 }
 
 async fn answer<B>(

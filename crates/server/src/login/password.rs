@@ -8,6 +8,7 @@ use std::sync::Arc;
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
+use eartag_apiserver::ops::commit_refusal;
 use eartag_apiserver::refusal::{MODIFIED, Refusal};
 use eartag_core::PasswordHash;
 use eartag_core::collections::{PASSWORDS, SETTINGS, USERS};
@@ -123,7 +124,7 @@ impl Passwords {
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict { .. }) => tokio::task::yield_now().await,
-                Err(error) => return Err(super::commit_refusal(error)),
+                Err(error) => return Err(commit_refusal(error)),
             }
         }
         Err(Refusal::Conflict(MODIFIED.to_owned()))
@@ -142,7 +143,7 @@ impl Passwords {
         };
         match self.store.commit(commit).await {
             Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(super::commit_refusal(error)),
+            Err(error) => Err(commit_refusal(error)),
         }
     }
 
@@ -157,13 +158,29 @@ impl Passwords {
         new: PlainSecret,
         client: IpAddr,
     ) -> Result<(), ChangeError> {
+        self.check_change(user, current, &new, client).await?;
+        let hash = self.hash(Arc::new(new)).await.map_err(ChangeError::Refused)?;
+        self.set(user, hash, Some(false)).await.map_err(ChangeError::Refused)
+    }
+
+    /// All that can be wrong with a change of a user's own password. Wrong current passwords count as failed logins here too.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn check_change(
+        &self,
+        user: &str,
+        current: PlainSecret,
+        new: &PlainSecret,
+        client: IpAddr,
+    ) -> Result<(), ChangeError> {
         let owner = self.store.get(USERS, user.as_bytes()).ok_or(ChangeError::Refused(Refusal::NotFound))?;
         let username = record_of(&owner).map(|record| record.username).unwrap_or_default();
         let stored = self.stored(user).ok_or(ChangeError::Password(PasswordRefusal::WrongCurrent))?;
         if current.expose().is_empty() {
             return Err(ChangeError::Password(PasswordRefusal::NoCurrent));
         }
-        self.check_new(&new, &username).map_err(ChangeError::Password)?;
+        self.check_new(new, &username).map_err(ChangeError::Password)?;
         let attempt = self
             .tables
             .gate
@@ -183,8 +200,7 @@ impl Passwords {
         if same {
             return Err(ChangeError::Password(PasswordRefusal::SameAsCurrent));
         }
-        let hash = self.hash(Arc::new(new)).await.map_err(ChangeError::Refused)?;
-        self.set(user, hash, Some(false)).await.map_err(ChangeError::Refused)
+        Ok(())
     }
 
     fn put_password(&self, key: &[u8], hash: &PasswordHash) -> Op {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
+use eartag_apiserver::ops::commit_refusal;
 use eartag_apiserver::refusal::Refusal;
 use eartag_core::collections::{EXT_TOKENS, LEGACY_TOKENS, USERS};
 use eartag_core::names::random_name;
@@ -131,7 +132,7 @@ pub async fn issue(
             Err(CommitError::Conflict { .. }) => {
                 return Err(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
             }
-            Err(error) => return Err(super::commit_refusal(error)),
+            Err(error) => return Err(commit_refusal(error)),
         }
     }
     Err(Refusal::NoFreeName)

@@ -60,7 +60,8 @@ impl Kind for Clusters {
         CLUSTERS
     }
 
-    /// Whoever may list sees what they may get (DEC50).
+    /// Whoever may list sees what they may get (DEC50). That is always said by name: a cluster that comes later is not theirs to see because they may see all
+    /// that there are now.
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
         if verb == Verb::Get || may_get(cx, "").await {
             return Ok(Scope::All);
@@ -73,13 +74,7 @@ impl Kind for Clusters {
                 visible.push(entry.key().to_vec());
             }
         }
-        Ok(match visible.as_slice() {
-            [] => Scope::None,
-            [one] => Scope::Name(one.clone()),
-            all if all.len() == known.len() => Scope::All,
-            // A scope names one object or all; until there are more clusters than `local` this cannot happen.
-            [first, ..] => Scope::Name(first.clone()),
-        })
+        Ok(Scope::names(visible))
     }
 
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {

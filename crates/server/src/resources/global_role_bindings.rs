@@ -15,7 +15,7 @@ use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::collections::{GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, USERS};
 use eartag_core::{GlobalRoleBindingRecord, GlobalRoleRecord};
-use eartag_storage::{CollectionId, Condition, Op, Store};
+use eartag_storage::{CollectionId, Condition, Entry, Store};
 
 use super::{AGE_COLUMN, MANAGEMENT, NAME_COLUMN, age, cell, column, fill, management, rules, schema, typed};
 use crate::observer::Tables;
@@ -73,10 +73,11 @@ impl Kind for GlobalRoleBindings {
 
     async fn admit(&self, _name: &str, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
         let asked: GlobalRoleBinding = typed(asked)?;
-        let record = GlobalRoleBindingRecord {
+        let mut record = GlobalRoleBindingRecord {
             role: asked.global_role_name,
             user: asked.user_name,
             group_principal: asked.group_principal_name,
+            ..GlobalRoleBindingRecord::default()
         };
         let mut errors = Vec::new();
         if record.role.is_empty() {
@@ -100,11 +101,15 @@ impl Kind for GlobalRoleBindings {
         if !errors.is_empty() {
             return Err(Refusal::Invalid(errors));
         }
-        let given = role
+        let uid = |entry: &Entry| frame::head(entry.value()).map(|head| head.uid);
+        record.user_uid = user.as_ref().and_then(uid);
+        let (given, builtin) = role
             .as_ref()
             .and_then(|entry| GlobalRoleRecord::decode(frame::split(entry.value())?.0))
-            .map(|role| role.rules)
+            .map(|role| (role.rules, role.builtin))
             .unwrap_or_default();
+        // A role may be deleted between its last look for bindings and this commit: then this one is to nothing, also when the name is used again.
+        record.role_uid = role.as_ref().filter(|_| !builtin).and_then(uid);
         let bind = Attributes::resource("bind", MANAGEMENT, "globalroles", &record.role);
         rules::may_grant(&self.tables, cx, &given, &bind).await?;
         let mut draft = Draft::of(record.encode());
@@ -147,10 +152,6 @@ impl Kind for GlobalRoleBindings {
             }
         }
         if errors.is_empty() { Ok(Draft::of(before.encode())) } else { Err(Refusal::Invalid(errors)) }
-    }
-
-    async fn removing(&self, _old: &Stored<'_>, _cx: &Cx) -> Result<Vec<Op>, Refusal> {
-        Ok(Vec::new())
     }
 
     fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree> {

@@ -129,7 +129,8 @@ impl Kind for GlobalRoles {
                 "of a built-in role only newUserDefault can be changed",
             )]));
         }
-        if record.rules != before.rules {
+        // Whoever makes a role every new user's grants it no less than whoever writes its rules.
+        if record.rules != before.rules || (record.new_user_default && !before.new_user_default) {
             let escalate = Attributes::resource("escalate", MANAGEMENT, "globalroles", old.name);
             rules::may_grant(&self.tables, cx, &record.rules, &escalate).await?;
         }

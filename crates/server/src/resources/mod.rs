@@ -7,7 +7,7 @@ mod global_role_bindings;
 mod global_roles;
 mod kube_rbac;
 mod password_changes;
-mod rules;
+pub(crate) mod rules;
 mod self_users;
 mod settings;
 mod tokens;
@@ -144,7 +144,7 @@ fn management(
 
 /// The asked object as its type. The tree was checked against the schema before, so this fails only where the type says more than the schema.
 fn typed<T: DeserializeOwned>(asked: &Tree) -> Result<T, Refusal> {
-    serde_json::from_value(asked.clone())
+    T::deserialize(asked)
         .map_err(|error| Refusal::BadRequest(format!("the object cannot be understood: {error}")))
 }
 
@@ -180,3 +180,6 @@ async fn require(cx: &Cx, wants: &eartag_apiserver::user::Attributes) -> Result<
         _ => Err(denied(&cx.user, wants, "")),
     }
 }
+
+#[cfg(test)]
+mod tests;

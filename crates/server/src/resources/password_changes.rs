@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use eartag_api::ext::{Condition, PasswordChangeRequest, PasswordChangeRequestSpec};
+use eartag_api::ext::{Condition, PasswordChangeRequest};
 use eartag_api::frame;
 use eartag_apiserver::Tree;
 use eartag_apiserver::field_error::FieldError;
@@ -21,7 +21,7 @@ use eartag_storage::Store;
 use serde_json::json;
 
 use super::self_users::create_only;
-use super::{MANAGEMENT, require, schema, typed};
+use super::{MANAGEMENT, require, rules, schema};
 use crate::authn::Caller;
 use crate::login::password::{ChangeError, Passwords};
 use crate::observer::Tables;
@@ -29,8 +29,15 @@ use crate::observer::Tables;
 /// Changes passwords.
 pub struct PasswordChangeRequests {
     info: ResourceInfo,
+    tables: Arc<Tables>,
     store: Store,
     passwords: Passwords,
+}
+
+/// The two passwords of a request, taken out of it.
+struct Given {
+    current: PlainSecret,
+    new: PlainSecret,
 }
 
 impl PasswordChangeRequests {
@@ -47,31 +54,29 @@ impl PasswordChangeRequests {
             "PasswordChangeRequest changes the password of a user. It is carried out and not stored.",
             schema::<PasswordChangeRequest>("io.cattle.ext.v1.PasswordChangeRequest")?,
         );
-        let passwords = Passwords::new(store.clone(), tables, world);
-        Ok(PasswordChangeRequests { info, store, passwords })
+        let passwords = Passwords::new(store.clone(), tables.clone(), world);
+        Ok(PasswordChangeRequests { info, tables, store, passwords })
     }
 
-    /// One's own password needs the current one; somebody else's the right to update that user.
-    async fn change(&self, user: &str, spec: PasswordChangeRequestSpec, cx: &Cx) -> Result<(), Refusal> {
-        let secret = |text: Option<eartag_api::secret::SecretText>| {
-            PlainSecret::new(text.as_ref().map(|t| t.expose().to_owned()).unwrap_or_default())
-        };
-        let new = secret(spec.new_password);
+    /// One's own password needs the current one; somebody else's the right to update that user, and whatever rights the user has. A dry run checks all of it.
+    async fn change(&self, user: &str, Given { current, new }: Given, cx: &Cx) -> Result<(), Refusal> {
         if new.expose().is_empty() {
             return Err(wrong(&PasswordRefusal::NoNew));
         }
         if user == cx.user.name {
             let client = cx.fact::<Caller>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |caller| caller.address);
-            let current = secret(spec.current_password);
-            if cx.dry_run {
-                return self.passwords.check_new(&new, &self.username(user)?).map_err(|why| wrong(&why));
-            }
-            return self.passwords.change(user, current, new, client).await.map_err(|error| match error {
+            let changed = if cx.dry_run {
+                self.passwords.check_change(user, current, &new, client).await
+            } else {
+                self.passwords.change(user, current, new, client).await
+            };
+            return changed.map_err(|error| match error {
                 ChangeError::Password(why) => wrong(&why),
                 ChangeError::Refused(refusal) => refusal,
             });
         }
         require(cx, &Attributes::resource("update", MANAGEMENT, "users", user)).await?;
+        rules::may_overrule(&self.tables, cx, user).await?;
         let username = self.username(user)?;
         self.passwords.check_new(&new, &username).map_err(|why| wrong(&why))?;
         if cx.dry_run {
@@ -86,6 +91,14 @@ impl PasswordChangeRequests {
         let record = entry.and_then(|entry| UserRecord::decode(frame::split(entry.value())?.0));
         let missing = || Refusal::Invalid(vec![FieldError::not_found("spec.userID", user)]);
         record.map(|record| record.username).ok_or_else(missing)
+    }
+}
+
+/// Moves a text out of the request. The schema has seen to it that it is one.
+fn take_secret(asked: &mut Tree, pointer: &str) -> PlainSecret {
+    match asked.pointer_mut(pointer).map(Tree::take) {
+        Some(Tree::String(text)) => PlainSecret::new(text),
+        _ => PlainSecret::new(""),
     }
 }
 
@@ -105,9 +118,16 @@ impl Review for PasswordChangeRequests {
     }
 
     async fn create(&self, mut asked: Tree, cx: &Cx) -> Result<(Tree, Option<Once>), Refusal> {
-        let spec = typed::<PasswordChangeRequest>(&asked)?.spec;
-        let user = if spec.user_id.is_empty() { cx.user.name.clone() } else { spec.user_id.clone() };
-        self.change(&user, spec, cx).await?;
+        // Out of the tree first, so that no copy of them is left behind in freed memory.
+        let given = Given {
+            current: take_secret(&mut asked, "/spec/currentPassword"),
+            new: take_secret(&mut asked, "/spec/newPassword"),
+        };
+        let user = match asked.pointer("/spec/userID").and_then(Tree::as_str) {
+            Some(user) if !user.is_empty() => user.to_owned(),
+            _ => cx.user.name.clone(),
+        };
+        self.change(&user, given, cx).await?;
         let done = Condition {
             kind: "PasswordUpdated".to_owned(),
             status: "True".to_owned(),

@@ -3,9 +3,11 @@
 use eartag_api::rbac::PolicyRule;
 use eartag_apiserver::kind::Cx;
 use eartag_apiserver::refusal::Refusal;
-use eartag_apiserver::user::{Attributes, MASTERS};
+use eartag_apiserver::user::{AUTHENTICATED, Attributes};
 use eartag_core::Rule;
 
+use super::MANAGEMENT;
+use crate::authn::CATTLE_AUTHENTICATED;
 use crate::observer::Tables;
 
 /// The record's form.
@@ -43,13 +45,10 @@ pub async fn may_grant(
     rules: &[Rule],
     escalate: &Attributes,
 ) -> Result<(), Refusal> {
-    if cx.user.in_group(MASTERS) || tables.rbac.covers(&cx.user.name, &cx.user.groups, rules).is_ok() {
-        return Ok(());
-    }
+    let Err(missing) = tables.rbac.covers(&cx.user.name, &cx.user.groups, rules) else { return Ok(()) };
     if cx.authorizer.authorize(&cx.user, escalate).await.allowed() {
         return Ok(());
     }
-    let missing = tables.rbac.covers(&cx.user.name, &cx.user.groups, rules).err().unwrap_or_default();
     let texts: Vec<String> = missing.iter().take(16).map(describe).collect();
     Err(Refusal::Forbidden(format!(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
@@ -57,6 +56,21 @@ pub async fn may_grant(
         cx.user.groups,
         texts.join("\n")
     )))
+}
+
+/// Whoever sets the password of a user could act as that user, and whoever disables or deletes one could lock out those who would undo it: that takes the
+/// rights that the user has, or the verb `escalate` on the user (DEC50). That the caller may update or delete users at all is asked elsewhere.
+pub async fn may_overrule(tables: &Tables, cx: &Cx, user: &str) -> Result<(), Refusal> {
+    let groups = [AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
+    let theirs = tables.rbac.rules_for(user, &groups);
+    if tables.rbac.covers(&cx.user.name, &cx.user.groups, &theirs).is_ok() {
+        return Ok(());
+    }
+    let escalate = Attributes::resource("escalate", MANAGEMENT, "users", user);
+    if cx.authorizer.authorize(&cx.user, &escalate).await.allowed() {
+        return Ok(());
+    }
+    Err(Refusal::Forbidden(format!("user {:?} has permissions that user {:?} does not hold", user, cx.user.name)))
 }
 
 fn describe(rule: &Rule) -> String {

@@ -54,6 +54,12 @@ impl Kind for Settings {
         SETTINGS
     }
 
+    /// A name that differs from a known one in case only, as one does in the seed (DEC42).
+    fn not_found_hint(&self, name: &str) -> Option<String> {
+        let meant = settings::all().iter().find(|info| info.name.eq_ignore_ascii_case(name) && info.name != name)?;
+        Some(format!("did you mean {:?}?", meant.name))
+    }
+
     /// `value` is the stored one, as in the reference: empty stands for the default. The environment's wins and shows.
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
         let record =

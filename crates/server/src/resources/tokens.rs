@@ -40,11 +40,22 @@ const VALUE: &[&str] = &["status", "value"];
 /// The same, ready for an Authorization header.
 const BEARER: &[&str] = &["status", "bearerToken"];
 
+/// Longest description, in bytes.
+const MAX_DESCRIPTION: usize = 4096;
+/// What labels, annotations, finalizers and owner references of a token may take together, in bytes. Kubernetes' own bound of 256 KiB for annotations alone
+/// is meant for objects that few may create; tokens are made by everybody.
+const MAX_METADATA: usize = 32 << 10;
+/// So many tokens, of both faces and expired ones included until they are purged, may somebody without full access have: it bounds the memory that one user
+/// can take. Whoever has full access is not limited.
+const MOST_TOKENS: u64 = 50_000;
+
 /// The lens over ext tokens.
 pub struct Tokens {
     info: ResourceInfo,
     tables: Arc<Tables>,
     store: Store,
+    /// [`MOST_TOKENS`], less in tests.
+    most: u64,
 }
 
 impl Tokens {
@@ -77,13 +88,27 @@ impl Tokens {
             delete_returns_object: true,
             patch_types: PATCHES,
         };
-        Ok(Tokens { info, tables, store })
+        Ok(Tokens { info, tables, store, most: MOST_TOKENS })
     }
 
     fn decode(stored: &Stored<'_>) -> Result<Credential, Corrupt> {
         TokenRecord::decode(stored.body)
             .map(|record| record.credential)
             .ok_or_else(|| Corrupt("the token cannot be decoded".to_owned()))
+    }
+
+    /// Whether the caller may have one more token.
+    async fn within_quota(&self, cx: &Cx) -> Result<(), Refusal> {
+        let owner = Scope::Owner(cx.user.name.as_bytes().to_vec());
+        let used: u64 = Face::ALL.into_iter().map(|face| self.store.count(face.collection(), &owner)).sum();
+        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await {
+            return Ok(());
+        }
+        let most = self.most;
+        let count = format!("count/tokens.{EXT}");
+        Err(Refusal::Forbidden(format!(
+            "exceeded quota: tokens-of-one-user, requested: {count}=1, used: {count}={used}, limited: {count}={most}"
+        )))
     }
 
     fn owner_enabled(&self, credential: &Credential) -> bool {
@@ -189,6 +214,8 @@ impl Kind for Tokens {
     async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
         strip_reserved(meta);
         let spec: TokenSpec = typed::<Token>(asked)?.spec;
+        bounded(Some(&spec.description), Some(meta))?;
+        self.within_quota(cx).await?;
         let asked = CreateToken {
             user_id: spec.user_id,
             kind: spec.kind,
@@ -250,7 +277,8 @@ impl Kind for Tokens {
         };
         let wishes = UpdateToken {
             uid: asked.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()),
-            user_id: text("userID"),
+            // Clients in Go cannot tell the empty text from none.
+            user_id: text("userID").filter(|id| !id.is_empty()),
             kind: text("kind"),
             principal: principal.as_ref(),
             cluster: text("clusterName"),
@@ -258,6 +286,10 @@ impl Kind for Tokens {
             ttl: asked.pointer("/spec/ttl").and_then(Value::as_i64),
             enabled: asked.pointer("/spec/enabled").and_then(Value::as_bool),
         };
+        // What is stored already, by whichever way, may stay.
+        let marks = |meta: &Meta| (meta.labels.clone(), meta.annotations.clone(), meta.finalizers.clone(), meta.owners.clone());
+        let description = wishes.description.filter(|text| *text != before.description);
+        bounded(description, Some(&*meta).filter(|meta| marks(meta) != marks(old.meta)))?;
         let standing = Standing {
             face: Face::Ext,
             uid: old.meta.uid,
@@ -297,6 +329,24 @@ fn strip_reserved(meta: &mut Meta) {
     for label in [Face::Ext.owner_label(), Face::Ext.kind_label(), HIDDEN_LABEL.0] {
         meta.labels.remove(label);
     }
+}
+
+/// Refuses texts that would make one token take the room of thousands. `None`: it is not being written.
+fn bounded(description: Option<&str>, meta: Option<&Meta>) -> Result<(), Refusal> {
+    let mut errors = Vec::new();
+    if description.is_some_and(|text| text.len() > MAX_DESCRIPTION) {
+        errors.push(FieldError::too_long("spec.description", MAX_DESCRIPTION));
+    }
+    if meta.is_some_and(|meta| size_of_marks(meta) > MAX_METADATA) {
+        errors.push(FieldError::too_long("metadata", MAX_METADATA));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
+}
+
+fn size_of_marks(meta: &Meta) -> usize {
+    let pairs = meta.labels.iter().chain(&meta.annotations).map(|(key, value)| key.len() + value.len());
+    let owners = meta.owners.iter().map(|o| o.api_version.len() + o.kind.len() + o.name.len() + o.uid.len());
+    pairs.chain(owners).chain(meta.finalizers.iter().map(String::len)).sum()
 }
 
 fn shown_principal(p: &Principal) -> TokenPrincipal {

@@ -16,7 +16,7 @@ use eartag_core::UserRecord;
 use eartag_core::collections::{PASSWORDS, USERNAMES, USERS};
 use eartag_storage::{CollectionId, Condition, Op, Store};
 
-use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, schema, typed};
+use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, rules, schema, typed};
 use crate::authn::Found;
 use crate::observer::Tables;
 
@@ -143,6 +143,9 @@ impl Kind for Users {
         if old.name == cx.user.name && before.is_enabled() && !record.is_enabled() {
             return Err(Refusal::BadRequest("can't deactivate yourself".to_owned()));
         }
+        if before.is_enabled() && !record.is_enabled() {
+            rules::may_overrule(&self.tables, cx, old.name).await?;
+        }
         let mut draft = Draft::of(record.encode());
         if before.username != record.username {
             reserve(&mut draft, old.name, &record.username, cx);
@@ -156,6 +159,7 @@ impl Kind for Users {
         if old.name == cx.user.name {
             return Err(Refusal::BadRequest("can't delete yourself".to_owned()));
         }
+        rules::may_overrule(&self.tables, cx, old.name).await?;
         let username = UserRecord::decode(old.body).map(|record| record.username.into_bytes()).unwrap_or_default();
         let mut also = Vec::new();
         for (collection, key) in [(PASSWORDS, old.name.as_bytes().to_vec()), (USERNAMES, username)] {

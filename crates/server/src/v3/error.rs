@@ -84,7 +84,7 @@ impl V3Error {
         let code = match refusal {
             Refusal::Unauthorized => "Unauthorized",
             Refusal::Forbidden(_) | Refusal::ForbiddenText(_) => "PermissionDenied",
-            Refusal::NotFound | Refusal::NoSuchResource => "NotFound",
+            Refusal::NotFound | Refusal::NotFoundHint(_) | Refusal::NoSuchResource => "NotFound",
             Refusal::MethodNotAllowed => "MethodNotAllow",
             Refusal::Invalid(errors) => errors.first().map_or("InvalidBodyContent", invalid_code),
             Refusal::InvalidOptions(..) => "InvalidOption",

@@ -17,6 +17,7 @@ use super::reply::Reply;
 use super::resource::{About, Action, Field, FieldType, V3Resource};
 use crate::authn::Caller;
 use crate::login::password::{ChangeError, Passwords};
+use crate::resources::rules::may_overrule;
 use crate::state::State;
 
 /// The type.
@@ -185,6 +186,10 @@ impl V3Resource for Users {
         }
         let object = door.object(self, name).await?;
         door.require(&*door.state.kinds.users, "update", name).await?;
+        if name != door.caller.user.name {
+            let overruled = may_overrule(&door.state.tables, &door.cx, name).await;
+            overruled.map_err(|refusal| door.error(self, &refusal, name))?;
+        }
         let username = text(&object, "username");
         if username.is_empty() {
             return Err(V3Error::new(500, "ServerError", "Cannot set password of non-local user"));

@@ -40,6 +40,10 @@ impl State {
                 let found = table.get(name).filter(|_| after.is_none_or(|after| name.as_slice() > after));
                 (found.into_iter().take(limit).cloned().collect(), usize::from(found.is_some()))
             }
+            Scope::Names(names) => {
+                let found = || later(names, after).iter().filter_map(|name| table.get(name));
+                (found().take(limit).cloned().collect(), found().count())
+            }
             Scope::All => {
                 let from = table.by_name.place(|e| after.is_some_and(|after| e.key() <= after));
                 let total = table.by_name.len().saturating_sub(table.by_name.rank(from));
@@ -86,7 +90,7 @@ impl State {
         let mut take = |entry: Entry| {
             let fits = match &range.scope {
                 Scope::Owner(owner) => entry.owner() == Some(owner.as_slice()),
-                Scope::All | Scope::Name(_) => true,
+                Scope::All | Scope::Name(_) | Scope::Names(_) => true,
                 Scope::None => false,
             };
             if fits {
@@ -152,6 +156,7 @@ impl<'a> Keys<'a> {
                 Box::new(table.by_owner.from(from).take_while(move |e| e.owner() == owner))
             }
             Scope::Name(name) => Box::new(table.get(name).filter(|e| !passed(e.key(), after)).into_iter()),
+            Scope::Names(names) => Box::new(later(names, after).iter().filter_map(|name| table.get(name))),
             Scope::None => Box::new(std::iter::empty()),
         };
         let next_live = live.next();
@@ -191,6 +196,9 @@ impl Table {
                 }
                 self.first_gone(scope, name, 0)?
             }
+            Scope::Names(names) => {
+                later(names, after).iter().find_map(|name| self.first_gone(scope, name, 0))?
+            }
             Scope::None => return None,
         };
         Some(gone.entry.key())
@@ -199,7 +207,7 @@ impl Table {
     /// What was first to leave the scope under this key after a revision.
     fn first_gone(&self, scope: &Scope, key: &[u8], at: u64) -> Option<&Gone> {
         match scope {
-            Scope::All | Scope::Name(_) => {
+            Scope::All | Scope::Name(_) | Scope::Names(_) => {
                 let from = self.gone.place(|g| g.by_name() <= (key, at));
                 self.gone.from(from).next().filter(|g| g.entry.key() == key)
             }
@@ -242,6 +250,12 @@ impl Table {
         }
         Ok(Some(entry))
     }
+}
+
+/// The keys after this one.
+fn later<'a>(names: &'a [Vec<u8>], after: Option<&[u8]>) -> &'a [Vec<u8>] {
+    let from = names.partition_point(|name| passed(name, after));
+    names.get(from..).unwrap_or_default()
 }
 
 fn passed(key: &[u8], after: Option<&[u8]>) -> bool {

@@ -79,7 +79,7 @@ impl Table {
         match scope {
             Scope::Owner(owner) => self.owners.get(owner),
             Scope::Name(name) => self.names.get(name),
-            Scope::All | Scope::None => None,
+            Scope::All | Scope::Names(_) | Scope::None => None,
         }
     }
 
@@ -155,7 +155,7 @@ impl State {
         let table = self.table_mut(collection)?;
         table.watchers = table.watchers.saturating_add(1);
         let (topics, name) = match scope {
-            Scope::All | Scope::None => return Some(Arc::clone(&table.all)),
+            Scope::All | Scope::Names(_) | Scope::None => return Some(Arc::clone(&table.all)),
             Scope::Owner(owner) => (&mut table.owners, owner),
             Scope::Name(name) => (&mut table.names, name),
         };
@@ -169,7 +169,7 @@ impl State {
         let Some(table) = self.table_mut(collection) else { return };
         table.watchers = table.watchers.saturating_sub(1);
         let (topics, name) = match scope {
-            Scope::All | Scope::None => return,
+            Scope::All | Scope::Names(_) | Scope::None => return,
             Scope::Owner(owner) => (&mut table.owners, owner),
             Scope::Name(name) => (&mut table.names, name),
         };
@@ -210,5 +210,6 @@ fn concerns(scope: &Scope, event: &Event) -> bool {
         Scope::None => false,
         Scope::Owner(owner) => versions.any(|e| e.owner() == Some(owner)),
         Scope::Name(name) => versions.any(|e| e.key() == name),
+        Scope::Names(names) => versions.any(|e| names.binary_search_by(|name| name.as_slice().cmp(e.key())).is_ok()),
     }
 }

@@ -216,6 +216,8 @@ pub fn scopes() -> Vec<Scope> {
     let mut scopes = vec![Scope::All, Scope::None];
     scopes.extend([b"a", b"b", b"c"].map(|o| Scope::Owner(o.to_vec())));
     scopes.extend([&b"k0"[..], b"k2", b"nothing"].map(|k| Scope::Name(k.to_vec())));
+    let names = |keys: &[&str]| Scope::names(keys.iter().map(|k| k.as_bytes().to_vec()).collect());
+    scopes.extend([names(&["k3", "k0", "nothing", "k3"]), names(&["k1", "k2", "k4"]), names(&["no", "nothing"])]);
     scopes
 }
 
@@ -225,6 +227,7 @@ fn in_scope(scope: &Scope, key: &[u8], value: &[u8]) -> bool {
         Scope::None => false,
         Scope::Owner(owner) => index(key, value).owner == Some(owner),
         Scope::Name(name) => key == name.as_slice(),
+        Scope::Names(names) => names.iter().any(|name| key == name.as_slice()),
     }
 }
 

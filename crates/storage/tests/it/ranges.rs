@@ -66,6 +66,39 @@ fn an_old_page_is_found_behind_thousands_of_changes_of_one_key() {
 }
 
 #[test]
+fn a_scope_of_names_is_the_smallest_that_says_so() {
+    let names = |keys: &[&[u8]]| Scope::names(keys.iter().map(|k| k.to_vec()).collect());
+    assert_eq!(names(&[]), Scope::None);
+    assert_eq!(names(&[b"a", b"a"]), Scope::Name(b"a".to_vec()));
+    assert_eq!(names(&[b"b", b"a", b"b"]), Scope::Names(vec![b"a".to_vec(), b"b".to_vec()]));
+}
+
+#[test]
+fn some_names_are_paged_watched_and_counted_like_a_collection() {
+    run(async {
+        let world = World::new(Kind::Memory).await;
+        let store = &world.store;
+        let scope = || Scope::names([&b"b"[..], b"d", b"x"].map(<[u8]>::to_vec).to_vec());
+        let mut watch = store.watch(THINGS, scope(), store.revision()).unwrap();
+        for key in ["a", "b", "c", "d"] {
+            store.commit(put(key, "")).await.unwrap();
+        }
+        assert_eq!(store.count(THINGS, &scope()), 2);
+        let first = store.range(&Range { scope: scope(), limit: 1, ..all() }).unwrap();
+        assert_eq!((keys(&first), first.more, first.remaining), (vec!["b".to_owned()], true, Some(1)));
+        store.commit(delete("d")).await.unwrap();
+        let rest = Range { scope: scope(), after: Some(b"b".to_vec()), at: Some(first.revision), ..all() };
+        assert_eq!(keys(&store.range(&rest).unwrap()), ["d"]);
+        assert!(store.range(&Range { at: None, ..rest }).unwrap().entries.is_empty());
+        let mut seen = Vec::new();
+        while let Some(change) = watch.try_next().unwrap() {
+            seen.push(String::from_utf8_lossy(change.key()).into_owned());
+        }
+        assert_eq!(seen, ["b", "d", "d"]);
+    });
+}
+
+#[test]
 fn a_key_that_came_and_went_thousands_of_times_is_found_in_each_of_its_lives() {
     run(async {
         let world = World::new(Kind::Memory).await;

@@ -197,6 +197,25 @@ fn a_binding_is_for_the_very_user_it_was_made_for() {
 }
 
 #[test]
+fn the_generation_moves_with_every_grant_and_with_nothing_else() {
+    let mut world = World::new();
+    let mut last = world.rbac.generation();
+    let mut moved = |world: &World| std::mem::replace(&mut last, world.rbac.generation()) != world.rbac.generation();
+    world.user("user-1", 1);
+    assert!(moved(&world));
+    world.user("user-1", 1);
+    assert!(!moved(&world), "the same user, written again");
+    world.bind_global("grb-1", "user", "user-1", "");
+    assert!(moved(&world));
+    world.put(collections::SETTINGS, "x", framed(b""));
+    assert!(!moved(&world));
+    world.delete(collections::GLOBAL_ROLE_BINDINGS, "grb-1");
+    assert!(moved(&world));
+    world.delete(collections::USERS, "user-1");
+    assert!(moved(&world));
+}
+
+#[test]
 fn a_binding_is_to_the_very_role_it_was_made_for() {
     let mut world = World::new();
     let role = GlobalRoleRecord { rules: everything(), ..GlobalRoleRecord::default() };

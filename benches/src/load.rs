@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use crate::CONNECTIONS;
 use crate::client::{Ask, Target};
 use crate::report::Latencies;
+use crate::server::Server;
 
 /// What a round of load showed.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Round {
     pub rate: f64,
     /// How long each answer took.
     pub latencies: Latencies,
+    /// Processor time of the server for each answer. Unlike the rest it hardly depends on what else the machine does.
+    pub processor: Duration,
 }
 
 /// Asks on 64 connections until the time is over or this many answers have come; connections are opened before the clock starts.
@@ -26,6 +29,7 @@ pub struct Round {
 /// # Errors
 /// Any answer that is no success ends the round: failed requests are not measured as fast ones.
 pub async fn round(
+    server: &Server,
     target: &Target,
     time: Duration,
     most: usize,
@@ -36,7 +40,7 @@ pub async fn round(
     for connection in &mut connections {
         connection.ask(&ask(0, 0)).await?;
     }
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), server.cpu());
     let tasks = connections.into_iter().enumerate().map(|(number, mut connection)| {
         let ask = Arc::clone(&ask);
         tokio::spawn(async move {
@@ -59,7 +63,9 @@ pub async fn round(
     }
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     let rate = waits.len() as f64 / started.elapsed().as_secs_f64();
-    Ok(Round { rate, latencies: Latencies::new(waits) })
+    let answers = u32::try_from(waits.len().max(1))?;
+    let processor = server.cpu().saturating_sub(cpu) / answers;
+    Ok(Round { rate, latencies: Latencies::new(waits), processor })
 }
 
 /// Asks on one connection, this many times.

@@ -120,7 +120,13 @@ impl Http {
     }
 
     /// Sends anything. `Err` when no answer came.
-    pub fn try_send(&self, method: &str, path: &str, content_type: &str, body: Option<&[u8]>) -> Result<Reply, String> {
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Reply, String> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         let headers = request.headers_mut().expect("headers");
         for (name, value) in &self.headers {
@@ -151,7 +157,8 @@ impl Http {
             .iter()
             .map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect();
-        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().map_err(|e| e.to_string())?;
+        let body =
+            response.body_mut().with_config().limit(1 << 30).read_to_vec().map_err(|e| e.to_string())?;
         let asked = format!("{method} {path}");
         let mut noted = Vec::new();
         for (name, value) in &headers {
@@ -203,7 +210,8 @@ impl Http {
 
     /// The store's revision, as a list shows it.
     pub fn revision(&self, path: &str) -> u64 {
-        let list = self.get(&format!("{path}{}limit=1", if path.contains('?') { '&' } else { '?' })).want(200);
+        let list =
+            self.get(&format!("{path}{}limit=1", if path.contains('?') { '&' } else { '?' })).want(200);
         text(&list["metadata"]["resourceVersion"]).parse().expect("a decimal resourceVersion")
     }
 }

@@ -233,6 +233,11 @@ impl Running {
         }
     }
 
+    /// The next line, if there is one in this time.
+    pub fn try_line(&self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
     /// Wants no line for this long.
     #[track_caller]
     pub fn quiet(&self, time: Duration) {

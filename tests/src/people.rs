@@ -35,7 +35,9 @@ impl Person {
     /// Made by this admin: a user, a password, bindings, a login.
     pub fn new(server: &Server, admin: &Person, username: &str, roles: &[&str]) -> Person {
         let password = format!("{username} likes long passwords");
-        let user = admin.http.post("/v3/users", &json!({"username": username, "name": username, "password": password}));
+        let user = admin
+            .http
+            .post("/v3/users", &json!({"username": username, "name": username, "password": password}));
         let id = text(&user.want(201)["id"]);
         for role in roles {
             bind(&admin.http, &id, role);
@@ -84,7 +86,9 @@ pub fn bind(admin: &Http, user: &str, role: &str) -> String {
 /// Makes a token with this spec.
 #[track_caller]
 pub fn mint(http: &Http, spec: Value) -> Minted {
-    let object = http.post(TOKENS, &json!({"apiVersion": "ext.cattle.io/v1", "kind": "Token", "spec": spec})).want(201);
+    let object = http
+        .post(TOKENS, &json!({"apiVersion": "ext.cattle.io/v1", "kind": "Token", "spec": spec}))
+        .want(201);
     Minted {
         name: text(&object["metadata"]["name"]),
         value: text(&object["status"]["value"]),

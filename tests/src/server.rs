@@ -29,6 +29,8 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// A data directory that exists already; else a new one.
     pub data: Option<PathBuf>,
+    /// How many files it may open at first (the soft limit; the hard one stays).
+    pub files: Option<u32>,
 }
 
 impl Setup {
@@ -41,6 +43,12 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Setup {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn files(mut self, soft: u32) -> Setup {
+        self.files = Some(soft);
         self
     }
 
@@ -102,7 +110,14 @@ impl Server {
 
     fn spawn(&mut self) {
         self.starts += 1;
-        let mut command = Command::new(binary());
+        let mut command = match self.setup.files {
+            None => Command::new(binary()),
+            Some(soft) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -S -n {soft} && exec \"$0\" \"$@\"")]).arg(binary());
+                shell
+            }
+        };
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

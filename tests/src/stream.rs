@@ -44,7 +44,8 @@ impl Stream {
         for (name, value) in http.headers() {
             request = request.header(name, value);
         }
-        let response = agent.run(request.body(()).expect("a request")).unwrap_or_else(|e| panic!("GET {path}: {e}"));
+        let response =
+            agent.run(request.body(()).expect("a request")).unwrap_or_else(|e| panic!("GET {path}: {e}"));
         let status = response.status().as_u16();
         let headers = response
             .headers()
@@ -117,7 +118,9 @@ impl Stream {
                 Ok(Ok(line)) => events.push(event(&line)),
                 Ok(Err(error)) => panic!("the watch broke instead of ending: {error}"),
                 Err(RecvTimeoutError::Disconnected) => return events,
-                Err(RecvTimeoutError::Timeout) => panic!("the watch did not end in {at_most:?}; so far {events:?}"),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the watch did not end in {at_most:?}; so far {events:?}")
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use anyhow::Result;
 use eartag_benches::CONNECTIONS;
 use eartag_benches::client::{Ask, Target};
 use eartag_benches::fill;
-use eartag_benches::load::{alone, round};
+use eartag_benches::load::{Round, alone, round};
 use eartag_benches::report::{human, machine, table};
 use eartag_benches::server::{Server, admin_token};
 
@@ -78,11 +78,12 @@ async fn store(data: &Path, count: usize) -> Result<Vec<(String, String)>> {
     let ask = move |connection: usize, n: usize| {
         Ask::post(REVIEWS, fill::bearer(pick(connection * 65_537 + n, count)), REVIEW)
     };
-    let checks = round(&target, time, 400_000, ask).await?;
-    add(&format!("checks, {CONNECTIONS} connections"), load(checks.rate, checks.latencies.p99()));
+    let checks = round(&server, &target, time, 400_000, ask).await?;
+    add(&format!("checks, {CONNECTIONS} connections"), load(&checks));
     let creator = admin.clone();
-    let creates = round(&target, time, 100_000, move |_, _| Ask::post(TOKENS, &creator, CREATE)).await?;
-    add(&format!("creates, {CONNECTIONS} connections"), load(creates.rate, creates.latencies.p99()));
+    let creates =
+        round(&server, &target, time, 100_000, move |_, _| Ask::post(TOKENS, &creator, CREATE)).await?;
+    add(&format!("creates, {CONNECTIONS} connections"), load(&creates));
 
     let (before, _) = server.memory();
     let list = Ask::get(format!("{TOKENS}?limit={STREAMED}"), &admin);
@@ -147,8 +148,13 @@ fn both(median: Duration, p99: Duration) -> String {
     format!("{}, p99 {}", human(median), human(p99))
 }
 
-fn load(rate: f64, p99: Duration) -> String {
-    format!("{rate:.0}/s, p99 {}", human(p99))
+fn load(round: &Round) -> String {
+    format!(
+        "{:.0}/s, p99 {}, {} of processor each",
+        round.rate,
+        human(round.latencies.p99()),
+        human(round.processor)
+    )
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Eartag.
-pub mod frame;
-pub mod meta;
 pub mod ext;
+pub mod frame;
 pub mod management;
+pub mod meta;
 pub mod rbac;
 pub mod review;
-pub mod secret;
 #[cfg(test)]
 mod schema_tests;
+pub mod secret;

@@ -238,7 +238,9 @@ pub trait Kind: Send + Sync + 'static {
 
     /// An update names another uid than the stored object's (spec U4).
     fn uid_differs(&self, sent: &str, stored: &str) -> Refusal {
-        Refusal::Conflict(format!("Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}"))
+        Refusal::Conflict(format!(
+            "Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}"
+        ))
     }
 
     /// Asked before an object is deleted; the operations go into the same commit.

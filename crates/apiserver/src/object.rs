@@ -153,6 +153,14 @@ pub fn fit_type(info: &ResourceInfo, asked: &mut Tree) -> Result<(), Refusal> {
             info.kind, info.version, info.kind
         )));
     };
+    for key in ["apiVersion", "kind"] {
+        if let Some(other) = object.get(key).filter(|value| !value.is_string() && !value.is_null()) {
+            return Err(Refusal::BadRequest(format!(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go struct field .{key} of type string",
+                json_type(other)
+            )));
+        }
+    }
     let text = |object: &Map, key: &str| {
         object.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned)
     };
@@ -168,13 +176,20 @@ pub fn fit_type(info: &ResourceInfo, asked: &mut Tree) -> Result<(), Refusal> {
             info.version, info.kind
         )));
     }
-    for (key, text) in [("apiVersion", wanted.as_str()), ("kind", info.kind)] {
-        // What is no text stays, so that the look at the types finds it.
-        if object.get(key).is_none_or(|sent| sent.is_null() || sent.is_string()) {
-            object.insert(key.to_owned(), text.into());
-        }
-    }
+    object.insert("apiVersion".to_owned(), wanted.into());
+    object.insert("kind".to_owned(), info.kind.into());
     Ok(())
+}
+
+fn json_type(value: &Tree) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// Checks the metadata that a client may set; an object that is being deleted gets no new finalizers.
@@ -196,10 +211,5 @@ pub fn check_metadata(meta: &Meta, before: Option<&Meta>) -> Vec<FieldError> {
 
 /// The metadata of a new object.
 pub fn new_meta(cx: &Cx) -> Meta {
-    Meta {
-        uid: Uid::from_random(cx.random()),
-        created_s: cx.now_s(),
-        generation: 1,
-        ..Meta::default()
-    }
+    Meta { uid: Uid::from_random(cx.random()), created_s: cx.now_s(), generation: 1, ..Meta::default() }
 }

@@ -148,7 +148,13 @@ pub struct Status {
 impl Status {
     /// A failure without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Status {
-        Status { code, reason, message: message.into(), details: serde_json::Map::new(), resume: String::new() }
+        Status {
+            code,
+            reason,
+            message: message.into(),
+            details: serde_json::Map::new(),
+            resume: String::new(),
+        }
     }
 
     /// Seconds for the `Retry-After` header, mirrored from the details.
@@ -278,12 +284,12 @@ impl Refusal {
                 &Subject { group: "meta.k8s.io", plural: kind, kind, name: "" },
                 errors,
             ),
+            // Without details, as in Kubernetes: kubectl shows the message only then.
             Refusal::Inapplicable(why) => Status::new(
                 422,
                 "Invalid",
                 format!("the server rejected our request due to an error in our request: {why}"),
-            )
-            .with(about.details(false)),
+            ),
             Refusal::TooManyRequests { message, retry_after_s } => {
                 Status::new(429, "TooManyRequests", message.clone()).retry(*retry_after_s)
             }
@@ -345,7 +351,10 @@ mod tests {
     fn a_missing_object_is_named_with_its_plural_and_group() {
         let status = Refusal::NotFound.status(&TOKEN);
         assert_eq!(status.message, "tokens.ext.cattle.io \"a\" not found");
-        assert_eq!(status.to_tree()["details"], json!({"name": "a", "group": "ext.cattle.io", "kind": "tokens"}));
+        assert_eq!(
+            status.to_tree()["details"],
+            json!({"name": "a", "group": "ext.cattle.io", "kind": "tokens"})
+        );
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use crate::Tree;
 use crate::field_error::FieldError;
 use crate::info::{Naming, ResourceInfo};
 use crate::kind::{Cx, Once, Resource, Review};
 use crate::refusal::Refusal;
 use crate::schema::Schema;
 use crate::user::{Attributes, Decision, GrantedRule, UserInfo};
-use crate::Tree;
 
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
@@ -194,7 +194,9 @@ fn wanted(asked: &Tree) -> Result<Attributes, Refusal> {
         }),
         (None, Some(of)) => Ok(Attributes::path(&text(Some(of), "verb"), &text(Some(of), "path"))),
         (Some(_), Some(_)) => Err(one_of("cannot be specified in combination with resourceAttributes")),
-        (None, None) => Err(one_of("exactly one of nonResourceAttributes or resourceAttributes must be specified")),
+        (None, None) => {
+            Err(one_of("exactly one of nonResourceAttributes or resourceAttributes must be specified"))
+        }
     }
 }
 

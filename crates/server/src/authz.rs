@@ -44,10 +44,6 @@ impl Authorizer for RoleAuthorizer {
         self.tables.rights.load(Ordering::Acquire)
     }
 
-    fn generation(&self) -> u64 {
-        self.tables.rbac.generation()
-    }
-
     async fn rules(&self, user: &UserInfo) -> Vec<GrantedRule> {
         self.tables
             .rbac

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use eartag_apiserver::http::reply::{self, AUDIT_ID, Form};
 use eartag_apiserver::http::query::Query;
+use eartag_apiserver::http::reply::{self, AUDIT_ID, Form};
 use eartag_apiserver::http::request_info::RequestInfo;
 use eartag_apiserver::http::{Identity, body, denied};
 use eartag_apiserver::refusal::{Refusal, Subject};
@@ -41,7 +41,12 @@ impl Door {
     /// The door of this server.
     pub fn new(state: Arc<State>) -> Door {
         let bound = |most| Arc::new(Semaphore::new(most));
-        Door { state, reading: bound(MOST_READING), writing: bound(MOST_WRITING), watching: bound(MOST_WATCHING) }
+        Door {
+            state,
+            reading: bound(MOST_READING),
+            writing: bound(MOST_WRITING),
+            watching: bound(MOST_WATCHING),
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
@@ -52,7 +57,9 @@ impl Door {
         }
         match path.trim_end_matches('/') {
             "/version" => return version(),
-            "/ping" => return reply::respond(StatusCode::OK, "text/plain; charset=utf-8", body::full("pong")),
+            "/ping" => {
+                return reply::respond(StatusCode::OK, "text/plain; charset=utf-8", body::full("pong"));
+            }
             _ => {}
         }
         if login::serves(path) {
@@ -128,7 +135,10 @@ impl Door {
     fn labels(&self, method: &Method, info: Option<&RequestInfo>) -> RequestLabels {
         let found = info.and_then(|info| {
             let a = &info.attributes;
-            self.state.registry.find(&a.group, &a.version, &a.resource).map(|resource| (info, resource.info()))
+            self.state
+                .registry
+                .find(&a.group, &a.version, &a.resource)
+                .map(|resource| (info, resource.info()))
         });
         let method = match *method {
             Method::GET => "GET",
@@ -168,7 +178,12 @@ impl Door {
 impl Service for Door {
     async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let started_ms = self.state.clock.now().boot_ms;
-        let audit_id = request.headers().get(AUDIT_ID).filter(|id| id.len() <= 128).cloned().unwrap_or_else(|| self.audit_id());
+        let audit_id = request
+            .headers()
+            .get(AUDIT_ID)
+            .filter(|id| id.len() <= 128)
+            .cloned()
+            .unwrap_or_else(|| self.audit_id());
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let mut response = self.answer(request, peer).await;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use eartag_core::collections::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, USERS};
+use eartag_core::collections::{
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, USERS,
+};
 use eartag_core::features::Features;
 use eartag_core::rbac::Rbac;
 use eartag_core::settings::SettingsTable;
@@ -14,7 +16,8 @@ use eartag_storage::{Change, CollectionId, Entry, Observer};
 use crate::authn::Gate;
 
 /// Collections whose changes may change who may do what.
-const RIGHTS: [CollectionId; 5] = [USERS, GLOBAL_ROLES, GLOBAL_ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS];
+const RIGHTS: [CollectionId; 5] =
+    [USERS, GLOBAL_ROLES, GLOBAL_ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS];
 
 /// The tables.
 pub struct Tables {

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn a_built_in_role_gets_new_rules_and_keeps_its_default() {
         let (_, role) = builtin_global_roles().into_iter().next().unwrap();
-        let old = GlobalRoleRecord { rules: Vec::new(), new_user_default: !role.new_user_default, ..role.clone() };
+        let old =
+            GlobalRoleRecord { rules: Vec::new(), new_user_default: !role.new_user_default, ..role.clone() };
         let new = GlobalRoleRecord::decode(&builtin_role(&role, Some(&old.encode())).unwrap()).unwrap();
         assert_eq!((new.rules, new.new_user_default), (role.rules, old.new_user_default));
     }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eartag_api::frame;
-use eartag_api::meta::Uid;
-use eartag_core::Face;
-use eartag_core::collections::{EXT_TOKENS, GLOBAL_ROLE_BINDINGS, LEGACY_TOKENS, USERS};
+use eartag_api::meta::{Meta, Uid};
+use eartag_apiserver::kind::World;
+use eartag_core::collections::{GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, USERS};
 use eartag_core::record::Gist;
-use eartag_storage::{CollectionId, Commit, CommitError, Condition, Entry, Lane, Op, Range, Scope, Store, WatchEnd};
+use eartag_core::{Face, GlobalRoleBindingRecord};
+use eartag_storage::{
+    CollectionId, Commit, CommitError, Condition, Entry, Lane, Op, Range, Scope, Store, WatchEnd,
+};
 use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::Metrics;
@@ -47,31 +50,49 @@ impl Sweeper {
         Sweeper { store, tables, world, metrics, shutdown }
     }
 
-    /// Runs until the server ends: everything once, then what follows from each deleted user, and the purge every hour.
+    /// Runs until the server ends: everything once, then what follows from each deleted user, and the purge every hour. After a failure of the store it waits
+    /// a little and begins anew.
     pub async fn run(self) {
+        while let Err(stop) = self.round().await {
+            match stop {
+                Stop::Shutdown => return,
+                Stop::Again => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Stop::Store(error) => tracing::warn!(%error, "the sweep pauses"),
+            }
+            tokio::select! {
+                () = self.shutdown.drained() => return,
+                () = tokio::time::sleep(BACK_OFF) => {}
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), Stop> {
+        let from = self.store.revision();
+        self.orphans().await?;
+        let mut users = self.store.watch(USERS, Scope::All, from).map_err(|_| Stop::Again)?;
+        let mut purge_at = Instant::now() + self.first_purge();
         loop {
-            let from = self.store.revision();
-            self.orphans().await;
-            let Ok(mut users) = self.store.watch(USERS, Scope::All, from) else { continue };
-            let mut purge_at = Instant::now() + self.first_purge();
-            loop {
-                tokio::select! {
-                    () = self.shutdown.drained() => return,
-                    change = users.next() => match change {
-                        Ok(change) if change.new.is_none() => {
-                            if let Some(old) = &change.old {
-                                self.after_user(old.key()).await;
-                            }
+            tokio::select! {
+                () = self.shutdown.drained() => return Err(Stop::Shutdown),
+                change = users.next() => match change {
+                    Ok(change) if change.new.is_none() => {
+                        if let Some(old) = &change.old {
+                            self.after_user(old.key()).await?;
                         }
-                        Ok(_) => {}
-                        // Fell behind: look at everything again.
-                        Err(WatchEnd::Lagged) => break,
-                        Err(WatchEnd::Closed) => return,
-                    },
-                    () = sleep_until(purge_at) => {
-                        self.expired().await;
-                        purge_at = Instant::now() + PURGE_EVERY + self.jitter();
                     }
+                    Ok(_) => {}
+                    // Fell behind: look at everything again.
+                    Err(WatchEnd::Lagged) => return Err(Stop::Again),
+                    Err(WatchEnd::Closed) => return Ok(()),
+                },
+                () = sleep_until(purge_at) => {
+                    self.expired().await?;
+                    // Of roles that were deleted there is no other sign.
+                    self.bindings(Scope::All).await?;
+                    purge_at = Instant::now() + PURGE_EVERY + self.jitter();
                 }
             }
         }
@@ -79,111 +100,192 @@ impl Sweeper {
 
     /// The purge needs a clock that has kept pace for a while, so the first one comes soon after that can be so.
     fn first_purge(&self) -> Duration {
-        Duration::from_millis(eartag_core::clock::STEADY_MS + 2 * eartag_core::clock::MARK_EVERY_MS) + self.jitter() / 10
+        Duration::from_millis(eartag_core::clock::STEADY_MS + 2 * eartag_core::clock::MARK_EVERY_MS)
+            + self.jitter() / 10
     }
 
     fn jitter(&self) -> Duration {
         let mut bytes = [0; 8];
-        eartag_apiserver::kind::World::random(self.world.as_ref(), &mut bytes);
+        self.world.random(&mut bytes);
         PURGE_EVERY / 10 * u32::try_from(u64::from_le_bytes(bytes) % 1000).unwrap_or(0) / 1000
     }
 
     /// What belonged to a user who is gone.
-    async fn after_user(&self, user: &[u8]) {
+    async fn after_user(&self, user: &[u8]) -> Result<(), Stop> {
         for face in Face::ALL {
-            self.sweep("tokens_of_deleted_users", face.collection(), Scope::Owner(user.to_vec()), |e| self.is_orphan(e)).await;
+            self.tokens(face.collection(), Scope::Owner(user.to_vec())).await?;
         }
-        self.sweep("bindings_of_deleted_users", GLOBAL_ROLE_BINDINGS, Scope::Owner(user.to_vec()), |_| {
-            self.store.get(USERS, user).is_none()
-        })
-        .await;
+        self.bindings(Scope::Owner(user.to_vec())).await
     }
 
     /// Everything whose owner is gone; users may have been deleted while no server ran.
-    async fn orphans(&self) {
-        for collection in [EXT_TOKENS, LEGACY_TOKENS] {
-            self.sweep("tokens_of_deleted_users", collection, Scope::All, |e| self.is_orphan(e)).await;
+    async fn orphans(&self) -> Result<(), Stop> {
+        for face in Face::ALL {
+            self.tokens(face.collection(), Scope::All).await?;
         }
+        self.bindings(Scope::All).await
     }
 
-    fn is_orphan(&self, entry: &Entry) -> bool {
-        let body = frame::split(entry.value()).map(|(body, _)| body).unwrap_or_default();
-        // A corrupt record is kept for the administrators to see (DEC23).
-        Gist::decode(body).is_some_and(|gist| !owner_exists(&self.tables, gist.owner, gist.owner_uid))
+    async fn tokens(&self, collection: CollectionId, scope: Scope) -> Result<(), Stop> {
+        self.sweep("tokens_of_deleted_users", collection, scope, |entry| {
+            // A corrupt record is kept for the administrators to see (DEC23).
+            Gist::decode(body(entry))
+                .is_some_and(|gist| !owner_exists(&self.tables, gist.owner, gist.owner_uid))
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn bindings(&self, scope: Scope) -> Result<(), Stop> {
+        self.sweep("bindings_of_deleted_users", GLOBAL_ROLE_BINDINGS, scope, |entry| {
+            GlobalRoleBindingRecord::decode(body(entry)).is_some_and(|binding| self.is_void(&binding))
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Whether a binding is for a user, or to a role, that is gone. It grants nothing already.
+    fn is_void(&self, binding: &GlobalRoleBindingRecord) -> bool {
+        let of = |bound: Option<Uid>, is: Option<Uid>| {
+            is.is_none() || bound.is_some_and(|bound| is != Some(bound))
+        };
+        let user = self.tables.verifier.owner(&binding.user).map(|state| state.uid);
+        let role = self.store.get(GLOBAL_ROLES, binding.role.as_bytes());
+        let role = role.and_then(|entry| frame::head(entry.value())).map(|head| head.uid);
+        (!binding.user.is_empty() && of(binding.user_uid, user))
+            || (binding.role_uid.is_some() && of(binding.role_uid, role))
     }
 
     /// Tokens that expired before a time that is surely past (DEC58).
-    async fn expired(&self) {
+    async fn expired(&self) -> Result<(), Stop> {
         let Some(before_ms) = self.world.clock.purge_before(self.world.now()) else {
             tracing::debug!("no purge: the clock is not steady");
-            return;
+            return Ok(());
         };
-        let mut purged = 0_u64;
-        for collection in [EXT_TOKENS, LEGACY_TOKENS] {
-            loop {
-                let expired = self.store.expiring(collection, before_ms, BATCH);
-                if expired.is_empty() || self.shutdown.requested() {
-                    break;
-                }
-                let mut gone = 0;
-                for entry in &expired {
-                    gone += u64::from(self.remove(collection, entry).await);
-                }
-                purged += gone;
-                if gone == 0 {
-                    break;
-                }
-            }
+        for face in Face::ALL {
+            self.purge(face.collection(), before_ms).await?;
         }
-        self.metrics.swept("expired_tokens", purged);
-        if purged > 0 {
-            tracing::info!(purged, "purged expired tokens");
-        }
+        Ok(())
     }
 
-    /// Deletes the entries of a scope that are judged dead, page by page.
-    async fn sweep(&self, task: &'static str, collection: CollectionId, scope: Scope, dead: impl Fn(&Entry) -> bool) {
+    async fn purge(&self, collection: CollectionId, before_ms: u64) -> Result<(), Stop> {
+        const TASK: &str = "expired_tokens";
+        loop {
+            let expired = self.store.expiring(collection, before_ms, BATCH);
+            if expired.is_empty() {
+                return Ok(());
+            }
+            let mut gone = 0;
+            for entry in &expired {
+                gone += u64::from(self.remove(collection, entry).await? == Removed::Gone);
+            }
+            self.count(TASK, gone);
+            if gone == 0 {
+                break;
+            }
+        }
+        // What finalizers hold stands before all others for ever, so the rest is looked for the long way.
+        let expired = |entry: &Entry| entry.expires_ms().is_some_and(|at| at < before_ms);
+        self.sweep(TASK, collection, Scope::All, expired).await.map(drop)
+    }
+
+    /// Deletes the entries of a scope that are judged dead, page by page. How many are gone.
+    async fn sweep(
+        &self,
+        task: &'static str,
+        collection: CollectionId,
+        scope: Scope,
+        dead: impl Fn(&Entry) -> bool,
+    ) -> Result<u64, Stop> {
         let mut after = None;
         let mut swept = 0;
         loop {
-            let range = Range { collection, scope: scope.clone(), after: after.take(), limit: BATCH, at: None };
-            let Ok(page) = self.store.range(&range) else { break };
+            let range =
+                Range { collection, scope: scope.clone(), after: after.take(), limit: BATCH, at: None };
+            let Ok(page) = self.store.range(&range) else { return Err(Stop::Again) };
+            let mut gone = 0;
             for entry in page.entries.iter().filter(|entry| dead(entry)) {
-                swept += u64::from(self.remove(collection, entry).await);
+                gone += u64::from(self.remove(collection, entry).await? == Removed::Gone);
             }
-            if !page.more || self.shutdown.requested() {
-                break;
+            self.count(task, gone);
+            swept += gone;
+            if !page.more {
+                return Ok(swept);
+            }
+            if self.shutdown.requested() {
+                return Err(Stop::Shutdown);
             }
             after = page.entries.last().map(|entry| entry.key().to_vec());
             tokio::task::yield_now().await;
         }
-        self.metrics.swept(task, swept);
-        if swept > 0 {
-            tracing::info!(task, swept, "swept");
+    }
+
+    fn count(&self, task: &'static str, gone: u64) {
+        self.metrics.swept(task, gone);
+        if gone > 0 {
+            tracing::info!(task, gone, "swept");
         }
     }
 
-    /// Whether the entry is gone through us; one that changed meanwhile is judged again in the next round.
-    async fn remove(&self, collection: CollectionId, entry: &Entry) -> bool {
+    /// Deletes an entry, or marks it as being deleted while finalizers hold it, as any other deletion does. One that changed meanwhile is judged again in the
+    /// next round.
+    async fn remove(&self, collection: CollectionId, entry: &Entry) -> Result<Removed, Stop> {
         let key = entry.key().to_vec();
+        // Corrupt: an administrator's to delete (DEC23).
+        let Some(meta) = frame::meta(entry.value()) else { return Ok(Removed::Kept) };
+        let op = if meta.finalizers.is_empty() {
+            Op::Delete { collection, key: key.clone() }
+        } else if meta.deleted_s.is_some() {
+            return Ok(Removed::Kept);
+        } else {
+            let now_s = eartag_core::time::seconds(World::now_ms(self.world.as_ref()));
+            let meta = Meta { deleted_s: Some(now_s), generation: meta.generation.saturating_add(1), ..meta };
+            Op::Put { collection, key: key.clone(), value: frame::frame(body(entry), &meta) }
+        };
+        let outcome = if matches!(op, Op::Delete { .. }) { Removed::Gone } else { Removed::Kept };
         let commit = Commit {
-            conditions: vec![Condition::ModRevision { collection, key: key.clone(), revision: entry.modified() }],
-            ops: vec![Op::Delete { collection, key }],
+            conditions: vec![Condition::ModRevision { collection, key, revision: entry.modified() }],
+            ops: vec![op],
             lane: Lane::Bulk,
         };
-        match self.store.commit(commit).await {
-            Ok(_) => true,
-            Err(CommitError::Conflict { .. }) => false,
-            Err(error) => {
-                tracing::warn!(%error, "the sweep pauses");
-                tokio::time::sleep(BACK_OFF).await;
-                false
-            }
+        tokio::select! {
+            biased;
+            () = self.shutdown.drained() => Err(Stop::Shutdown),
+            committed = self.store.commit(commit) => match committed {
+                Ok(_) => Ok(outcome),
+                Err(CommitError::Conflict { .. }) => Ok(Removed::Kept),
+                Err(error) => Err(Stop::Store(error)),
+            },
         }
     }
+}
+
+/// What became of an entry that was judged dead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Removed {
+    Gone,
+    /// For now.
+    Kept,
+}
+
+/// Why a round ended early.
+enum Stop {
+    /// The server stops.
+    Shutdown,
+    /// Everything must be looked at again.
+    Again,
+    /// The store takes no writes.
+    Store(CommitError),
+}
+
+fn body(entry: &Entry) -> &[u8] {
+    frame::split(entry.value()).map(|(body, _)| body).unwrap_or_default()
 }
 
 /// Whether the very user that owns a token still exists.
 pub fn owner_exists(tables: &Tables, owner: &str, uid: Uid) -> bool {
     tables.verifier.owner(owner).is_some_and(|state| state.uid == uid)
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,15 +45,17 @@ struct House {
 
 impl House {
     async fn new() -> House {
-        let overrides = Overrides::from_env([("CATTLE_PASSWORD_MIN_LENGTH".to_owned(), "14".to_owned())]).unwrap();
+        let overrides =
+            Overrides::from_env([("CATTLE_PASSWORD_MIN_LENGTH".to_owned(), "14".to_owned())]).unwrap();
         let tables = Arc::new(Tables::new(
             SettingsTable::new(overrides),
             Features::new(FeatureDefaults::parse("").unwrap()),
             Arc::new(Gate::new([1; 32])),
         ));
-        let store = Store::open(Box::new(Memory::new()), collections::all(), tables.clone(), Options::default())
-            .await
-            .unwrap();
+        let store =
+            Store::open(Box::new(Memory::new()), collections::all(), tables.clone(), Options::default())
+                .await
+                .unwrap();
         let world: Arc<dyn World> = Arc::new(Still);
         let (registry, _) = resources::registry(&tables, &store, &world).unwrap();
         let kinds = registry.resources().iter().filter_map(|resource| match resource {
@@ -65,7 +67,11 @@ impl House {
 
     async fn put(&self, collection: CollectionId, key: &str, body: Vec<u8>, meta: &Meta) {
         let op = Op::Put { collection, key: key.as_bytes().to_vec(), value: frame(&body, meta) };
-        self.api.store.commit(Commit { ops: vec![op], conditions: vec![], lane: Lane::Interactive }).await.unwrap();
+        self.api
+            .store
+            .commit(Commit { ops: vec![op], conditions: vec![], lane: Lane::Interactive })
+            .await
+            .unwrap();
     }
 
     fn viewer(&self, name: &str, groups: &[&str], validation: Validation) -> Cx {
@@ -74,7 +80,8 @@ impl House {
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
             ..UserInfo::default()
         };
-        let mut cx = Cx::new(user, Arc::new(()), Arc::new(RoleAuthorizer::new(self.tables.clone())), Arc::new(Still));
+        let mut cx =
+            Cx::new(user, Arc::new(()), Arc::new(RoleAuthorizer::new(self.tables.clone())), Arc::new(Still));
         cx.validation = validation;
         cx.field_manager = "lens".to_owned();
         cx
@@ -84,8 +91,13 @@ impl House {
     async fn obeys(&self) {
         let mut checked = 0;
         for kind in &self.kinds {
-            let range =
-                Range { collection: kind.collection(), scope: Scope::All, after: None, limit: 1000, at: None };
+            let range = Range {
+                collection: kind.collection(),
+                scope: Scope::All,
+                after: None,
+                limit: 1000,
+                at: None,
+            };
             for entry in self.api.store.range(&range).unwrap().entries {
                 let name = String::from_utf8(entry.key().to_vec()).unwrap();
                 for (user, groups) in
@@ -99,7 +111,9 @@ impl House {
                         Change::Merge(shown.clone()),
                         Change::Strategic(shown.clone()),
                         Change::Merge(json!({})),
-                        Change::Json(json!([{"op": "replace", "path": "/metadata", "value": shown["metadata"]}])),
+                        Change::Json(
+                            json!([{"op": "replace", "path": "/metadata", "value": shown["metadata"]}]),
+                        ),
                     ];
                     for change in changes {
                         match self.api.update(kind.as_ref(), &cx, &name, &change).await {
@@ -111,7 +125,12 @@ impl House {
                                 kind.info().kind
                             ),
                         }
-                        assert_eq!(self.api.store.revision(), revision, "{} {name} as {user}", kind.info().kind);
+                        assert_eq!(
+                            self.api.store.revision(),
+                            revision,
+                            "{} {name} as {user}",
+                            kind.info().kind
+                        );
                         checked += 1;
                     }
                 }

@@ -9,7 +9,8 @@ use eartag_tests::{Http, MANAGEMENT, Person, Server, Stream, TOKENS};
 use serde_json::{Value, json};
 
 /// The callers, in the order of the table's columns.
-const ROLES: [&str; 8] = ["admin", "user", "user-base", "stranger", "disabled", "expired", "impersonating", "anonymous"];
+const ROLES: [&str; 8] =
+    ["admin", "user", "user-base", "stranger", "disabled", "expired", "impersonating", "anonymous"];
 
 /// `verb path  admin user user-base stranger disabled expired impersonating anonymous`.
 ///
@@ -51,8 +52,14 @@ fn cast() -> Cast {
     let expired = mint(&admin.http, json!({"ttl": 1}));
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let made = [
-        (format!("{MANAGEMENT}/globalroles"), json!({"metadata": {"name": "sample"}, "displayName": "Sample"})),
-        (format!("{MANAGEMENT}/globalrolebindings"), json!({"metadata": {"name": "sample"}, "globalRoleName": "user-base", "userName": bob.id})),
+        (
+            format!("{MANAGEMENT}/globalroles"),
+            json!({"metadata": {"name": "sample"}, "displayName": "Sample"}),
+        ),
+        (
+            format!("{MANAGEMENT}/globalrolebindings"),
+            json!({"metadata": {"name": "sample"}, "globalRoleName": "user-base", "userName": bob.id}),
+        ),
         (format!("{rbac}/clusterroles"), json!({"metadata": {"name": "sample"}, "rules": []})),
         (
             format!("{rbac}/clusterrolebindings"),
@@ -96,17 +103,34 @@ impl Cast {
             "get" | "list" => http.get(&path).status,
             "watch" => {
                 let revision = self.admin().revision(&path);
-                Stream::open(&self.server, http, &format!("{path}?watch=true&resourceVersion={revision}")).status
+                Stream::open(&self.server, http, &format!("{path}?watch=true&resourceVersion={revision}"))
+                    .status
             }
-            "create" => http.post(&format!("{path}?dryRun=All"), &body(&path, caller, &self.passwords[caller], &self.bob.id)).status,
+            "create" => {
+                http.post(
+                    &format!("{path}?dryRun=All"),
+                    &body(&path, caller, &self.passwords[caller], &self.bob.id),
+                )
+                .status
+            }
             "update" => {
                 let seen = self.admin().get(&path).want(200);
                 http.put(&format!("{path}?dryRun=All"), &seen).status
             }
-            "patch" => http.send("PATCH", &format!("{path}?dryRun=All"), MERGE, Some(br#"{"metadata":{"labels":{"a":"b"}}}"#)).status,
+            "patch" => {
+                http.send(
+                    "PATCH",
+                    &format!("{path}?dryRun=All"),
+                    MERGE,
+                    Some(br#"{"metadata":{"labels":{"a":"b"}}}"#),
+                )
+                .status
+            }
             "delete" => http.delete(&format!("{path}?dryRun=All")).status,
             // Selects nothing: what cannot be deleted is another test's.
-            "deletecollection" => http.delete(&format!("{path}?dryRun=All&fieldSelector=metadata.name%3Dnothing")).status,
+            "deletecollection" => {
+                http.delete(&format!("{path}?dryRun=All&fieldSelector=metadata.name%3Dnothing")).status
+            }
             _ => panic!("{verb} is no verb"),
         }
     }
@@ -117,7 +141,9 @@ fn body(path: &str, caller: &str, password: &str, user: &str) -> Value {
     match path.rsplit('/').next().unwrap() {
         "users" => json!({"metadata": {"generateName": "u-"}, "username": "newcomer"}),
         "globalroles" => json!({"metadata": {"name": "new"}, "displayName": "New"}),
-        "globalrolebindings" => json!({"metadata": {"generateName": "grb-"}, "globalRoleName": "user-base", "userName": user}),
+        "globalrolebindings" => {
+            json!({"metadata": {"generateName": "grb-"}, "globalRoleName": "user-base", "userName": user})
+        }
         "clusterroles" => json!({"metadata": {"name": "new"}, "rules": []}),
         "clusterrolebindings" => {
             json!({"metadata": {"name": "new"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sample"}})
@@ -125,8 +151,12 @@ fn body(path: &str, caller: &str, password: &str, user: &str) -> Value {
         "passwordchangerequests" => {
             json!({"spec": {"userID": caller, "currentPassword": password, "newPassword": "long enough to be one"}})
         }
-        "selfsubjectaccessreviews" => json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "x"}}}),
-        "subjectaccessreviews" => json!({"spec": {"user": "x", "resourceAttributes": {"verb": "get", "resource": "x"}}}),
+        "selfsubjectaccessreviews" => {
+            json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "x"}}})
+        }
+        "subjectaccessreviews" => {
+            json!({"spec": {"user": "x", "resourceAttributes": {"verb": "get", "resource": "x"}}})
+        }
         "selfsubjectrulesreviews" => json!({"spec": {"namespace": "default"}}),
         _ => json!({}),
     }
@@ -153,7 +183,8 @@ fn every_route_answers_every_role_as_the_table_says() {
     let mut wrong = Vec::new();
     let mut seen_table = String::new();
     for (verb, path, expected) in rows() {
-        let seen: Vec<u16> = cast.callers.iter().map(|(http, caller)| cast.ask(http, caller, &verb, &path)).collect();
+        let seen: Vec<u16> =
+            cast.callers.iter().map(|(http, caller)| cast.ask(http, caller, &verb, &path)).collect();
         let numbers: Vec<String> = seen.iter().map(u16::to_string).collect();
         seen_table.push_str(&format!("{verb:<16} {path:<70} {}\n", numbers.join(" ")));
         for ((role, seen), expected) in ROLES.iter().zip(&seen).zip(&expected) {
@@ -248,7 +279,11 @@ fn the_reviews_agree_with_what_is_served() {
     for (verb, path, codes) in rows() {
         let Some(rest) = path.strip_prefix("/apis/") else { continue };
         let parts: Vec<&str> = rest.split('/').collect();
-        if parts.len() < 3 || path.contains("{own}") || path.contains("{other}") || parts[0].ends_with(".k8s.io") && parts[0].starts_with("auth") {
+        if parts.len() < 3
+            || path.contains("{own}")
+            || path.contains("{other}")
+            || parts[0].ends_with(".k8s.io") && parts[0].starts_with("auth")
+        {
             continue;
         }
         let attributes = json!({"group": parts[0], "version": parts[1], "resource": parts[2], "verb": verb, "name": parts.get(3).unwrap_or(&"")});

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use eartag_tests::http::{JSON_PATCH, MERGE, STRATEGIC, text};
 use eartag_tests::people::token;
-use eartag_tests::{MANAGEMENT, Reply, Server, TOKENS, needs_kubectl, raw};
+use eartag_tests::{MANAGEMENT, Reply, Server, Setup, TOKENS, needs_kubectl, raw};
 use serde_json::{Value, json};
 
 const LIMIT: usize = 3 * 1024 * 1024;
@@ -17,7 +17,11 @@ fn refused(reply: &Reply, codes: &[u16]) -> String {
     let what = reply.text();
     assert!(codes.contains(&reply.status), "{}: {} {what}", reply.asked, reply.status);
     let status = reply.json();
-    assert_eq!((status["kind"].as_str(), status["status"].as_str()), (Some("Status"), Some("Failure")), "{what}");
+    assert_eq!(
+        (status["kind"].as_str(), status["status"].as_str()),
+        (Some("Status"), Some("Failure")),
+        "{what}"
+    );
     assert_eq!(status["code"], reply.status, "{what}");
     let message = text(&status["message"]);
     for inside in ["panicked", "src/", "serde", "postcard", "sqlite", "::"] {
@@ -35,16 +39,56 @@ fn malformed_bodies_are_bad_requests() {
     let post = |content_type: &str, body: &[u8]| ann.http.send("POST", TOKENS, content_type, Some(body));
     let json = "application/json";
     for body in [
-        &b"{"[..], b"}", b"[]", b"[{}]", b"null x", b"\"text\"", b"1", b"true", b"{\"spec\":}", b"{\"spec\":{}", b"{'spec':{}}", b"{\"spec\":{},}",
-        b"{}{}", b"{} trailing", b"\xff\xfe", b"{\"a\":\"\xff\"}", b"{\"spec\":{\"description\":\"\\ud800\"}}", b"\0", b"{\"spec\":{\"ttl\":1e}}",
-        b"{\"spec\":{\"ttl\":01}}", b"{\"spec\":{\"ttl\":NaN}}", b"{\"spec\":[]}", b"{\"spec\":\"x\"}", b"{\"metadata\":[]}", b"{\"metadata\":{\"labels\":[]}}",
-        b"{\"metadata\":{\"labels\":{\"a\":1}}}", b"{\"metadata\":{\"finalizers\":\"x\"}}", b"{\"kind\":1}",
+        &b"{"[..],
+        b"}",
+        b"[]",
+        b"[{}]",
+        b"null x",
+        b"\"text\"",
+        b"1",
+        b"true",
+        b"{\"spec\":}",
+        b"{\"spec\":{}",
+        b"{'spec':{}}",
+        b"{\"spec\":{},}",
+        b"{}{}",
+        b"{} trailing",
+        b"\xff\xfe",
+        b"{\"a\":\"\xff\"}",
+        b"{\"spec\":{\"description\":\"\\ud800\"}}",
+        b"\0",
+        b"{\"spec\":{\"ttl\":1e}}",
+        b"{\"spec\":{\"ttl\":01}}",
+        b"{\"spec\":{\"ttl\":NaN}}",
+        b"{\"spec\":[]}",
+        b"{\"spec\":\"x\"}",
+        b"{\"metadata\":[]}",
+        b"{\"metadata\":{\"labels\":[]}}",
+        b"{\"metadata\":{\"labels\":{\"a\":1}}}",
+        b"{\"metadata\":{\"finalizers\":\"x\"}}",
+        b"{\"kind\":1}",
     ] {
         let reply = post(json, body);
         assert_eq!(reply.status, 400, "of {:?}: {}", String::from_utf8_lossy(body), reply.text());
-        assert!(refused(&reply, &[400]).contains("Token"), "{} of {:?}", reply.text(), String::from_utf8_lossy(body));
+        assert!(
+            refused(&reply, &[400]).contains("Token"),
+            "{} of {:?}",
+            reply.text(),
+            String::from_utf8_lossy(body)
+        );
     }
-    for body in [&b"a: b: c"[..], b"\t- x", b"a: [", b"%YAML 9.9\n", b"*nothing", b"- a\n- b", b"text", b"&a [*a]", b"? {a: b}\n: c", b"!!python/object:os.system x"] {
+    for body in [
+        &b"a: b: c"[..],
+        b"\t- x",
+        b"a: [",
+        b"%YAML 9.9\n",
+        b"*nothing",
+        b"- a\n- b",
+        b"text",
+        b"&a [*a]",
+        b"? {a: b}\n: c",
+        b"!!python/object:os.system x",
+    ] {
         let reply = post("application/yaml", body);
         assert_eq!(reply.status, 400, "of {:?}: {}", String::from_utf8_lossy(body), reply.text());
         refused(&reply, &[400]);
@@ -66,8 +110,17 @@ fn a_body_without_a_content_type_is_json() {
     let ann = server.person("ann", &["user"]);
     assert_eq!(ann.http.send("POST", TOKENS, "", Some(b"{}")).status, 201);
     assert_eq!(ann.http.send("POST", TOKENS, "application/json; charset=utf-8", Some(b"{}")).status, 201);
-    assert_eq!(ann.http.send("POST", TOKENS, "application/yaml", Some(b"spec:\n  description: in yaml\n")).want(201)["spec"]["description"], "in yaml");
-    let two = ann.http.send("POST", TOKENS, "application/yaml", Some(b"spec:\n  description: first\n---\nspec:\n  description: second\n"));
+    assert_eq!(
+        ann.http.send("POST", TOKENS, "application/yaml", Some(b"spec:\n  description: in yaml\n")).want(201)
+            ["spec"]["description"],
+        "in yaml"
+    );
+    let two = ann.http.send(
+        "POST",
+        TOKENS,
+        "application/yaml",
+        Some(b"spec:\n  description: first\n---\nspec:\n  description: second\n"),
+    );
     assert_eq!(two.want(201)["spec"]["description"], "first");
 }
 
@@ -81,7 +134,12 @@ fn wrong_kinds_and_versions_are_said_so() {
         "the API version in the data (ext.cattle.io/v2) does not match the expected API version (ext.cattle.io/v1)"
     );
     let message = refused(&post(json!({"apiVersion": "ext.cattle.io/v1", "kind": "Tokn"})), &[400]);
-    assert!(message.starts_with("Tokn in version \"v1\" cannot be handled as a Token: no kind \"Tokn\" is registered"), "{message}");
+    assert!(
+        message.starts_with(
+            "Tokn in version \"v1\" cannot be handled as a Token: no kind \"Tokn\" is registered"
+        ),
+        "{message}"
+    );
     refused(&post(json!({"apiVersion": "/", "kind": "Token"})), &[400]);
     refused(&post(json!({"metadata": {"resourceVersion": "1"}})), &[400, 500]);
 }
@@ -94,7 +152,10 @@ fn wrong_types_are_worded_as_go_does() {
     let cases = [
         (r#"{"spec":{"ttl":"x"}}"#, "json: cannot unmarshal string into Go struct field"),
         (r#"{"spec":{"ttl":1.5}}"#, "json: cannot unmarshal number 1.5 into Go struct field"),
-        (r#"{"spec":{"ttl":9223372036854775808}}"#, "json: cannot unmarshal number 9223372036854775808 into Go struct field"),
+        (
+            r#"{"spec":{"ttl":9223372036854775808}}"#,
+            "json: cannot unmarshal number 9223372036854775808 into Go struct field",
+        ),
         (r#"{"spec":{"ttl":1e400}}"#, "number"),
         (r#"{"spec":{"ttl":true}}"#, "json: cannot unmarshal bool into Go struct field"),
         (r#"{"spec":{"ttl":{}}}"#, "json: cannot unmarshal object into Go struct field"),
@@ -103,8 +164,12 @@ fn wrong_types_are_worded_as_go_does() {
         (r#"{"spec":{"description":5}}"#, "json: cannot unmarshal number into Go struct field"),
     ];
     for (body, expected) in cases {
-        let message = refused(&ann.http.send("POST", TOKENS, "application/json", Some(body.as_bytes())), &[400]);
-        assert!(message.starts_with("Token in version \"v1\" cannot be handled as a Token: "), "{body}: {message}");
+        let message =
+            refused(&ann.http.send("POST", TOKENS, "application/json", Some(body.as_bytes())), &[400]);
+        assert!(
+            message.starts_with("Token in version \"v1\" cannot be handled as a Token: "),
+            "{body}: {message}"
+        );
         assert!(message.contains(expected), "{body}: {message}");
     }
     assert_eq!(ann.http.revision(TOKENS), before);
@@ -115,11 +180,18 @@ fn unknown_and_duplicate_fields_follow_field_validation() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let twice = br#"{"spec":{"description":"a","nonsense":1,"description":"b"},"extra":{}}"#;
-    let send = |mode: &str| ann.http.send("POST", &format!("{TOKENS}?fieldValidation={mode}"), "application/json", Some(twice));
+    let send = |mode: &str| {
+        ann.http.send("POST", &format!("{TOKENS}?fieldValidation={mode}"), "application/json", Some(twice))
+    };
     let before = ann.http.revision(TOKENS);
     let message = refused(&send("Strict"), &[400]);
-    assert!(message.starts_with("Token in version \"v1\" cannot be handled as a Token: strict decoding error: "), "{message}");
-    for problem in ["unknown field \"spec.nonsense\"", "unknown field \"extra\"", "duplicate field \"spec.description\""] {
+    assert!(
+        message.starts_with("Token in version \"v1\" cannot be handled as a Token: strict decoding error: "),
+        "{message}"
+    );
+    for problem in
+        ["unknown field \"spec.nonsense\"", "unknown field \"extra\"", "duplicate field \"spec.description\""]
+    {
         assert!(message.contains(problem), "{message}");
     }
     assert_eq!(ann.http.revision(TOKENS), before);
@@ -142,13 +214,26 @@ fn unknown_and_duplicate_fields_follow_field_validation() {
     assert_eq!(ignored.all("warning"), Vec::<&str>::new());
     assert!(refused(&send("Sometimes"), &[422]).contains("fieldValidation"));
     // Case matters.
-    let message = refused(&ann.http.send("POST", &format!("{TOKENS}?fieldValidation=Strict"), "application/json", Some(br#"{"Spec":{}}"#)), &[400]);
+    let message = refused(
+        &ann.http.send(
+            "POST",
+            &format!("{TOKENS}?fieldValidation=Strict"),
+            "application/json",
+            Some(br#"{"Spec":{}}"#),
+        ),
+        &[400],
+    );
     assert!(message.contains("unknown field \"Spec\""), "{message}");
     // The same on updates, and on patches in their own words.
     let name = ann.mint(json!({})).name;
     let put = json!({"metadata": {"name": name}, "spec": {"nonsense": 1}});
     refused(&ann.http.put(&format!("{}?fieldValidation=Strict", token(&name)), &put), &[400]);
-    let patch = ann.http.send("PATCH", &format!("{}?fieldValidation=Strict", token(&name)), MERGE, Some(br#"{"spec":{"nonsense":1}}"#));
+    let patch = ann.http.send(
+        "PATCH",
+        &format!("{}?fieldValidation=Strict", token(&name)),
+        MERGE,
+        Some(br#"{"spec":{"nonsense":1}}"#),
+    );
     let message = refused(&patch, &[422]);
     assert!(message.contains("unknown field \"spec.nonsense\""), "{message}");
 }
@@ -172,7 +257,11 @@ fn bodies_over_the_limit_are_413_and_cost_nothing() {
         let reply = ann.http.try_send(method, &path, content, Some(large.as_bytes()));
         // The server may close before it has read what it will not take.
         let Ok(reply) = reply else { continue };
-        assert_eq!(reply.refused(413, "RequestEntityTooLarge"), "Request entity too large: limit is 3145728", "{method}");
+        assert_eq!(
+            reply.refused(413, "RequestEntityTooLarge"),
+            "Request entity too large: limit is 3145728",
+            "{method}"
+        );
     }
     for path in ["/v3/users", "/v3-public/localProviders/local?action=login", "/v1-public/login"] {
         if let Ok(reply) = ann.http.try_send("POST", path, "application/json", Some(large.as_bytes())) {
@@ -257,12 +346,18 @@ fn bad_patches_are_told_apart() {
         let message = refused(&patch(content, body), codes);
         assert!(!message.contains("Internal error"), "{content} {body}: {message}");
     }
-    let many = format!("[{}]", vec![r#"{"op":"test","path":"/spec/description","value":"same"}"#; 10_001].join(","));
+    let many =
+        format!("[{}]", vec![r#"{"op":"test","path":"/spec/description","value":"same"}"#; 10_001].join(","));
     refused(&patch(JSON_PATCH, &many), &[413]);
     let copies = format!(
         r#"[{{"op":"add","path":"/metadata/annotations","value":{{"a":"{}"}}}},{}]"#,
         "x".repeat(100_000),
-        (0..60).map(|n| format!(r#"{{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/b{n}"}}"#)).collect::<Vec<_>>().join(",")
+        (0..60)
+            .map(|n| format!(
+                r#"{{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/b{n}"}}"#
+            ))
+            .collect::<Vec<_>>()
+            .join(",")
     );
     refused(&patch(JSON_PATCH, &copies), &[413, 422]);
     let force = ann.http.send("PATCH", &format!("{path}?force=true"), MERGE, Some(b"{}"));
@@ -276,8 +371,10 @@ fn bad_names_labels_and_options_are_invalid() {
     let admin = server.admin();
     let before = admin.http.revision(TOKENS);
     let users = format!("{MANAGEMENT}/users");
-    for name in ["A", "a_b", "-a", "a-", "a..b", ".", "..", "a/b", "a%b", "ä", " a", "a\nb", &"a".repeat(254)] {
-        let message = refused(&admin.http.post(&users, &json!({"metadata": {"name": name}, "username": "x"})), &[422]);
+    for name in ["A", "a_b", "-a", "a-", "a..b", ".", "..", "a/b", "a%b", "ä", " a", "a\nb", &"a".repeat(254)]
+    {
+        let message =
+            refused(&admin.http.post(&users, &json!({"metadata": {"name": name}, "username": "x"})), &[422]);
         assert!(message.contains("metadata.name: Invalid value: "), "{name:?}: {message}");
         assert!(message.starts_with("User.management.cattle.io "), "{message}");
     }
@@ -298,20 +395,46 @@ fn bad_names_labels_and_options_are_invalid() {
     refused(&admin.http.post(TOKENS, &json!({"spec": {"kind": "x".repeat(64)}})), &[400, 422]);
     let message = refused(&admin.http.post(TOKENS, &json!({"spec": {"clusterName": "nowhere"}})), &[400]);
     assert_eq!(message, "cluster nowhere not found");
-    for query in ["dryRun=Yes", "fieldManager=%01", &format!("fieldManager={}", "x".repeat(129)), "fieldValidation=x"] {
+    for query in
+        ["dryRun=Yes", "fieldManager=%01", &format!("fieldManager={}", "x".repeat(129)), "fieldValidation=x"]
+    {
         refused(&admin.http.post(&format!("{TOKENS}?{query}"), &json!({})), &[422]);
     }
-    for query in ["limit=x", "limit=99999999999999999999", "timeoutSeconds=x", "watch=true&timeoutSeconds=1e9", "resourceVersion=x", "labelSelector=%ff", "fieldSelector=x"] {
+    for query in [
+        "limit=x",
+        "limit=99999999999999999999",
+        "timeoutSeconds=x",
+        "watch=true&timeoutSeconds=1e9",
+        "resourceVersion=x",
+        "labelSelector=%ff",
+        "fieldSelector=x",
+    ] {
         let reply = admin.http.get(&format!("{TOKENS}?{query}"));
         if reply.status != 200 {
             refused(&reply, &[400, 422]);
         }
     }
-    for path in ["/apis/ext.cattle.io/v1/tokens/%2e%2e", "/apis/ext.cattle.io/v1/tokens/a%2Fb", "/apis/ext.cattle.io/v1/tokens/%00", "/apis/ext.cattle.io/v1/tokens/a/status", "/apis/ext.cattle.io/v1/namespaces/x/tokens/y", "/apis/ext.cattle.io//tokens", "/apis/../metrics"] {
+    for path in [
+        "/apis/ext.cattle.io/v1/tokens/%2e%2e",
+        "/apis/ext.cattle.io/v1/tokens/a%2Fb",
+        "/apis/ext.cattle.io/v1/tokens/%00",
+        "/apis/ext.cattle.io/v1/tokens/a/status",
+        "/apis/ext.cattle.io/v1/namespaces/x/tokens/y",
+        "/apis/ext.cattle.io//tokens",
+        "/apis/../metrics",
+    ] {
         let reply = admin.http.get(path);
         assert!((300..500).contains(&reply.status), "{path}: {} {}", reply.status, reply.text());
     }
-    for path in ["//metrics", "/./metrics", "/metrics/", "/livez/../metrics", "/%6detrics", "//apis/ext.cattle.io/v1/tokens", "/apis//ext.cattle.io/v1/tokens"] {
+    for path in [
+        "//metrics",
+        "/./metrics",
+        "/metrics/",
+        "/livez/../metrics",
+        "/%6detrics",
+        "//apis/ext.cattle.io/v1/tokens",
+        "/apis//ext.cattle.io/v1/tokens",
+    ] {
         let reply = server.anonymous().get(path);
         assert!((300..500).contains(&reply.status), "{path}: {} {}", reply.status, reply.text());
     }
@@ -360,7 +483,12 @@ fn kubectl_prints_refusals_well() {
     let ignored = kubectl.input(&["create", "--validate=ignore", "-f", "-"], unknown);
     assert_eq!(ignored.err, "");
     ignored.ok();
-    let bad = kubectl.input(&["create", "-f", "-"], "apiVersion: ext.cattle.io/v1\nkind: Token\nmetadata:\n  labels:\n    a: \"b c\"\n").fails();
+    let bad = kubectl
+        .input(
+            &["create", "-f", "-"],
+            "apiVersion: ext.cattle.io/v1\nkind: Token\nmetadata:\n  labels:\n    a: \"b c\"\n",
+        )
+        .fails();
     assert!(bad.contains("is invalid: metadata.labels: Invalid value: \"b c\""), "{bad}");
     let error = kubectl.fails(&["get", "tokens.ext.cattle.io", "-l", "a in (b"]);
     assert!(error.contains("unable to parse requirement") || error.contains("found"), "{error}");
@@ -374,7 +502,10 @@ fn kubectl_prints_refusals_well() {
     ann.http.delete(&token(&revoked.name)).want(200);
     let error = logged_out.fails(&["get", "tokens.ext.cattle.io"]);
     // In the brackets is what kubectl makes of it: it asks for discovery first, where it does not read the body.
-    assert!(error.lines().last().unwrap_or("").starts_with("error: You must be logged in to the server ("), "{error}");
+    assert!(
+        error.lines().last().unwrap_or("").starts_with("error: You must be logged in to the server ("),
+        "{error}"
+    );
 }
 
 #[test]
@@ -390,29 +521,47 @@ fn what_is_no_http_ends_the_connection() {
         "GET\r\n\r\n".to_owned(),
         format!("GET {TOKENS} HTTP/9.9\r\nHost: x\r\n\r\n"),
         format!("POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Length: -1\r\n\r\n"),
-        format!("POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"),
-        format!("POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{{}}\r\n0\r\n\r\n"),
+        format!(
+            "POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"
+        ),
+        format!(
+            "POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{{}}\r\n0\r\n\r\n"
+        ),
         format!("GET {TOKENS} HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n{auth}\r\n"),
         format!("GET {TOKENS} HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Filler: y\r\n".repeat(200_000)),
     ] {
         let answer = raw::exchange(server.address(), &config, request.as_bytes());
         let first = answer.lines().next().unwrap_or("");
-        assert!(first.is_empty() || first.starts_with("HTTP/1.1 4") || first.starts_with("HTTP/1.0 4"), "{:.40} → {first}", request);
+        assert!(
+            first.is_empty() || first.starts_with("HTTP/1.1 4") || first.starts_with("HTTP/1.0 4"),
+            "{:.40} → {first}",
+            request
+        );
     }
     // A body that is cut short is no body.
-    let cut = format!("POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{}}");
+    let cut = format!(
+        "POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{}}"
+    );
     let mut stream = raw::tls(server.address(), &config).unwrap();
     stream.write_all(cut.as_bytes()).unwrap();
     stream.flush().unwrap();
     drop(stream);
     // No identity, no matter which header a Connection header would have us drop.
-    let hop = format!("GET {TOKENS} HTTP/1.1\r\nHost: x\r\nConnection: close, Authorization\r\nX-Remote-User: admin\r\nX-Remote-Group: system:masters\r\n\r\n");
+    let hop = format!(
+        "GET {TOKENS} HTTP/1.1\r\nHost: x\r\nConnection: close, Authorization\r\nX-Remote-User: admin\r\nX-Remote-Group: system:masters\r\n\r\n"
+    );
     let answer = raw::exchange(server.address(), &config, hop.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     let dropped = server.admin();
-    let hop = format!("GET {TOKENS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nImpersonate-User: {}\r\nConnection: close, Impersonate-User\r\n\r\n", dropped.bearer, ann.id);
+    let hop = format!(
+        "GET {TOKENS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nImpersonate-User: {}\r\nConnection: close, Impersonate-User\r\n\r\n",
+        dropped.bearer, ann.id
+    );
     let answer = raw::exchange(server.address(), &config, hop.as_bytes());
-    assert!(!answer.contains(&format!("\"cattle.io/user-id\":\"{}\"", dropped.id)), "impersonation was dropped: {answer}");
+    assert!(
+        !answer.contains(&format!("\"cattle.io/user-id\":\"{}\"", dropped.id)),
+        "impersonation was dropped: {answer}"
+    );
     // Plain HTTP on the TLS port.
     let mut plain = TcpStream::connect(server.address()).unwrap();
     plain.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -425,11 +574,16 @@ fn what_is_no_http_ends_the_connection() {
 
 #[test]
 fn half_open_and_idle_connections_do_no_harm() {
-    let server = Server::start();
+    // The server raises its own limit of open files: it starts with one that is far too low.
+    let server = Setup::default().files(256).start();
     let ann = server.person("ann", &["user"]);
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let allowed = limit.maximum.or(limit.current).unwrap_or(20_000);
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, rustix::process::Rlimit { current: Some(allowed), maximum: limit.maximum }).unwrap();
+    rustix::process::setrlimit(
+        rustix::process::Resource::Nofile,
+        rustix::process::Rlimit { current: Some(allowed), maximum: limit.maximum },
+    )
+    .unwrap();
     let wanted = 10_000.min(usize::try_from(allowed).unwrap().saturating_sub(500));
     if wanted < 10_000 {
         eprintln!("only {wanted} connections: this process may open {allowed} files");
@@ -453,7 +607,11 @@ fn half_open_and_idle_connections_do_no_harm() {
                 let (config, server) = (&config, &server);
                 scope.spawn(move || {
                     (0..idle / 8)
-                        .map(|n| raw::tls(server.address(), config).unwrap_or_else(|e| panic!("handshake {n} of {worker}: {e}")).sock)
+                        .map(|n| {
+                            raw::tls(server.address(), config)
+                                .unwrap_or_else(|e| panic!("handshake {n} of {worker}: {e}"))
+                                .sock
+                        })
                         .collect::<Vec<_>>()
                 })
             })

@@ -28,7 +28,8 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
     let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
-    let mut forms = vec![secret.as_bytes().to_vec(), hex.clone().into_bytes(), hex.to_uppercase().into_bytes()];
+    let mut forms =
+        vec![secret.as_bytes().to_vec(), hex.clone().into_bytes(), hex.to_uppercase().into_bytes()];
     // In the middle of something longer, base64 has three phases; the ends depend on what is around.
     for skip in 0..3 {
         let inner = &secret.as_bytes()[skip..];
@@ -45,18 +46,26 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     let mut server = Setup::default().env("RUST_LOG", "trace").start();
     let admin = server.admin();
     // Values whose replies may show them once, and values that no reply may show.
-    let (mut once, mut never): (Vec<(String, String)>, Vec<(String, String)>) = (Vec::new(), Vec::new());
+    let mut once: Vec<(String, String)> = Vec::new();
+    let mut never: Vec<(String, String)> = Vec::new();
     never.push(("the bootstrap password".into(), BOOTSTRAP_PASSWORD.into()));
     never.push(("admin.yaml's token".into(), admin.bearer.split_once(':').unwrap().1.to_owned()));
 
     // People.
     let ann_password = "canary-password-of-ann-0001";
     never.push(("ann's password".into(), ann_password.into()));
-    let made = admin.http.post("/v3/users", &json!({"username": "ann", "name": "Ann", "password": ann_password})).want(201);
+    let made = admin
+        .http
+        .post("/v3/users", &json!({"username": "ann", "name": "Ann", "password": ann_password}))
+        .want(201);
     let id = text(&made["id"]);
     eartag_tests::people::bind(&admin.http, &id, "user");
     let watch = |path: &str, http: &eartag_tests::Http| {
-        Stream::open(&server, http, &format!("{path}?watch=true&resourceVersion={}", admin.http.revision(path)))
+        Stream::open(
+            &server,
+            http,
+            &format!("{path}?watch=true&resourceVersion={}", admin.http.revision(path)),
+        )
     };
     let watches = [
         watch(TOKENS, &admin.http),
@@ -68,24 +77,44 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     // Logins, good and bad, through every door.
     let plain = server.anonymous();
     let login = |path: &str, body: serde_json::Value| plain.post(path, &body);
-    let json_login = login(LOGIN, json!({"username": "ann", "password": ann_password, "responseType": "json"})).want(201);
+    let json_login =
+        login(LOGIN, json!({"username": "ann", "password": ann_password, "responseType": "json"})).want(201);
     let session = text(&json_login["token"]);
     once.push(("a session".into(), session.split_once(':').unwrap().1.to_owned()));
-    let newer = login("/v1-public/login", json!({"type": "localProvider", "username": "ann", "password": ann_password, "responseType": "json"})).want(201);
+    let newer = login(
+        "/v1-public/login",
+        json!({"type": "localProvider", "username": "ann", "password": ann_password, "responseType": "json"}),
+    )
+    .want(201);
     once.push(("a newer session".into(), text(&newer["token"]).split_once(':').unwrap().1.to_owned()));
     let cookie = login(LOGIN, json!({"username": "ann", "password": ann_password, "responseType": "cookie"}));
-    let value = cookie.all("set-cookie").iter().find_map(|c| Some(c.strip_prefix("R_SESS=")?.split(';').next()?.to_owned())).unwrap();
+    let value = cookie
+        .all("set-cookie")
+        .iter()
+        .find_map(|c| Some(c.strip_prefix("R_SESS=")?.split(';').next()?.to_owned()))
+        .unwrap();
     once.push(("a cookie".into(), value.split_once(':').unwrap().1.to_owned()));
     for wrong in ["canary-wrong-password-0002", "canary-wrong-password-0003"] {
         never.push(("a wrong password".into(), wrong.into()));
         login(LOGIN, json!({"username": "ann", "password": wrong}));
         login("/v1-public/login", json!({"type": "localProvider", "username": wrong, "password": wrong}));
         plain.send("POST", LOGIN, "application/json", Some(format!("{{\"password\":\"{wrong}\"").as_bytes()));
-        plain.send("POST", LOGIN, "application/json", Some(format!("{{\"password\":[\"{wrong}\"]}}").as_bytes()));
+        plain.send(
+            "POST",
+            LOGIN,
+            "application/json",
+            Some(format!("{{\"password\":[\"{wrong}\"]}}").as_bytes()),
+        );
         admin.http.post("/v3/users", &json!({"username": "ann", "password": wrong}));
         admin.http.post("/v3/users", &json!({"username": "new", "password": {"x": wrong}}));
-        admin.http.post(&format!("{MANAGEMENT}/users?fieldValidation=Strict"), &json!({"metadata": {"generateName": "u-"}, "password": wrong}));
-        admin.http.post(&format!("{MANAGEMENT}/users?fieldValidation=Warn"), &json!({"metadata": {"generateName": "u-"}, "password": wrong, "username": "w"}));
+        admin.http.post(
+            &format!("{MANAGEMENT}/users?fieldValidation=Strict"),
+            &json!({"metadata": {"generateName": "u-"}, "password": wrong}),
+        );
+        admin.http.post(
+            &format!("{MANAGEMENT}/users?fieldValidation=Warn"),
+            &json!({"metadata": {"generateName": "u-"}, "password": wrong, "username": "w"}),
+        );
         plain.bearer(wrong).get(TOKENS);
         plain.bearer(&format!("token-zzzzz:{wrong}")).get(TOKENS);
         plain.bearer(&format!("ext/token-zzzzz:{wrong}")).get("/v3/users");
@@ -105,8 +134,13 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     // The create's reply shows the secret twice: as `value`, and within `bearerToken`.
     let mut twice = Vec::new();
     for accept in ["application/json", "application/json;pretty=1"] {
-        let reply = ann.http.with("Accept", accept).post(TOKENS, &json!({"spec": {"description": "c"}})).want(201);
-        twice.push((text(&reply["metadata"]["name"]), text(&reply["status"]["value"]), text(&reply["status"]["bearerToken"])));
+        let reply =
+            ann.http.with("Accept", accept).post(TOKENS, &json!({"spec": {"description": "c"}})).want(201);
+        twice.push((
+            text(&reply["metadata"]["name"]),
+            text(&reply["status"]["value"]),
+            text(&reply["status"]["bearerToken"]),
+        ));
     }
     for (name, value, bearer) in &twice {
         let http = plain.bearer(bearer);
@@ -115,7 +149,11 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
         http.with("Accept", TABLE).get(&format!("{TOKENS}?includeObject=Object")).want(200);
         http.with("Accept", "application/yaml").get(TOKENS);
         http.merge(&token(name), &json!({"spec": {"description": "d"}})).want(200);
-        http.patch(&token(name), JSON_PATCH, &json!([{"op": "test", "path": "/status/value", "value": value}]));
+        http.patch(
+            &token(name),
+            JSON_PATCH,
+            &json!([{"op": "test", "path": "/status/value", "value": value}]),
+        );
         http.merge(&token(name), &json!({"status": {"value": "x"}}));
         http.put(&token(name), &http.get(&token(name)).json());
         http.get("/nowhere");
@@ -133,10 +171,19 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     let change = |current: &str, new: &str| json!({"spec": {"userID": id, "currentPassword": current, "newPassword": new}});
     ann.http.post(requests, &change("canary-wrong-password-0005", new));
     never.push(("a wrong current password".into(), "canary-wrong-password-0005".into()));
-    ann.http.post(&format!("{requests}?fieldValidation=Strict"), &json!({"spec": {"userID": id, "currentPassword": [ann_password], "newPassword": {"x": new}}}));
-    ann.http.post(&format!("{requests}?fieldValidation=Strict"), &json!({"spec": {"userID": id, "password": new, "newPassword": new}}));
+    ann.http.post(
+        &format!("{requests}?fieldValidation=Strict"),
+        &json!({"spec": {"userID": id, "currentPassword": [ann_password], "newPassword": {"x": new}}}),
+    );
+    ann.http.post(
+        &format!("{requests}?fieldValidation=Strict"),
+        &json!({"spec": {"userID": id, "password": new, "newPassword": new}}),
+    );
     ann.http.post(requests, &change(ann_password, new)).want(201);
-    admin.http.post(&format!("/v3/users/{id}?action=setpassword"), &json!({"newPassword": "canary-set-password-0006"}));
+    admin.http.post(
+        &format!("/v3/users/{id}?action=setpassword"),
+        &json!({"newPassword": "canary-set-password-0006"}),
+    );
     never.push(("a set password".into(), "canary-set-password-0006".into()));
 
     // kubectl too, if there is one.
@@ -170,7 +217,8 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     let mut places = Vec::new();
     files(server.data(), &kubeconfigs, &mut places);
     places.push(backup);
-    let running: Vec<(std::path::PathBuf, Vec<u8>)> = places.iter().map(|p| (p.clone(), std::fs::read(p).unwrap())).collect();
+    let running: Vec<(std::path::PathBuf, Vec<u8>)> =
+        places.iter().map(|p| (p.clone(), std::fs::read(p).unwrap())).collect();
     assert!(running.iter().any(|(p, bytes)| p.ends_with("eartag.db") && !bytes.is_empty()));
     server.terminate();
     let mut after = Vec::new();
@@ -195,7 +243,8 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     for (what, secret) in &never {
         assert_eq!(tape.find(secret), Vec::<String>::new(), "{what}");
     }
-    let secrets = once.iter().chain(&never).map(|(_, s)| s.clone()).chain(twice.iter().map(|(_, v, _)| v.clone()));
+    let secrets =
+        once.iter().chain(&never).map(|(_, s)| s.clone()).chain(twice.iter().map(|(_, v, _)| v.clone()));
     for secret in secrets {
         for form in forms(&secret) {
             for (path, bytes) in running.iter().chain(&after) {

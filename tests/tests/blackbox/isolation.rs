@@ -118,7 +118,11 @@ fn a_token_of_somebody_else_cannot_be_told_from_one_that_is_not() {
 #[test]
 fn no_selector_shows_what_is_not_ones_own() {
     let stage = stage();
-    stage.bob.http.merge(&token(&stage.of_bob.name), &json!({"metadata": {"labels": {"team": "blue"}}})).want(200);
+    stage
+        .bob
+        .http
+        .merge(&token(&stage.of_bob.name), &json!({"metadata": {"labels": {"team": "blue"}}}))
+        .want(200);
     let (ann, bob) = (&stage.ann.id, &stage.bob.id);
     let other = &stage.of_bob.name;
     let empty = [
@@ -194,7 +198,8 @@ fn a_watch_shows_only_ones_own_whatever_it_selects() {
     let stage = stage();
     let bob = &stage.bob.id;
     let from = stage.ann.http.revision(TOKENS);
-    let open = |query: &str| Stream::open(&stage.server, &stage.ann.http, &format!("{TOKENS}?watch=true&{query}"));
+    let open =
+        |query: &str| Stream::open(&stage.server, &stage.ann.http, &format!("{TOKENS}?watch=true&{query}"));
     let plain = open(&format!("resourceVersion={from}"));
     let watches = [
         open(&format!("resourceVersion={from}&labelSelector=cattle.io/user-id={bob}")),
@@ -269,7 +274,11 @@ fn deletecollection_needs_a_grant_and_then_takes_only_ones_own() {
     // An admin's selector decides what goes.
     let list = stage.admin.http.delete(&format!("{TOKENS}?labelSelector=cattle.io/user-id={bob}")).want(200);
     assert_eq!(names(&list), [stage.of_bob.name.as_str()]);
-    assert_eq!(stage.admin.http.whoami(), Some(stage.admin.id.clone()), "the admin's own token was not selected");
+    assert_eq!(
+        stage.admin.http.whoami(),
+        Some(stage.admin.id.clone()),
+        "the admin's own token was not selected"
+    );
 }
 
 #[test]
@@ -287,7 +296,8 @@ fn users_see_themselves_and_nobody_else() {
         assert!(matches!(reply.status, 403 | 404), "{}: {}", reply.asked, reply.text());
     }
     let through_v3 = stage.ann.http.get("/v3/users").want(200);
-    let shown: Vec<&str> = through_v3["data"].as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap()).collect();
+    let shown: Vec<&str> =
+        through_v3["data"].as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap()).collect();
     assert_eq!(shown, [stage.ann.id.as_str()]);
     let (there, absent) = (format!("/v3/users/{}", stage.bob.id), "/v3/users/u-zzzzz");
     let (there, absent) = (stage.ann.http.get(&there), stage.ann.http.get(absent));
@@ -308,7 +318,14 @@ fn kubectl_says_not_found_of_somebody_elses_token_for_every_command() {
         &["describe", resource, name],
         &["delete", resource, name, "--wait=false"],
         &["patch", resource, name, "--type=merge", "-p", patch],
-        &["patch", resource, name, "--type=json", "-p", r#"[{"op":"test","path":"/spec/description","value":"of bob"}]"#],
+        &[
+            "patch",
+            resource,
+            name,
+            "--type=json",
+            "-p",
+            r#"[{"op":"test","path":"/spec/description","value":"of bob"}]"#,
+        ],
         &["patch", resource, name, "-p", patch],
         &["label", resource, name, "team=red"],
         &["annotate", resource, name, "a=b"],
@@ -322,7 +339,9 @@ fn kubectl_says_not_found_of_somebody_elses_token_for_every_command() {
             "{command:?}"
         );
     }
-    for selector in [format!("cattle.io/user-id={}", stage.bob.id), format!("cattle.io/user-id!={}", stage.ann.id)] {
+    for selector in
+        [format!("cattle.io/user-id={}", stage.bob.id), format!("cattle.io/user-id!={}", stage.ann.id)]
+    {
         let ran = stage.ann.kubectl.run(&["get", resource, "-l", &selector]);
         assert_eq!((ran.code, ran.out.as_str(), ran.err.trim_end()), (0, "", "No resources found"));
         let ran = stage.ann.kubectl.run(&["delete", resource, "-l", &selector]);

@@ -23,7 +23,8 @@ fn get_in_every_output() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let k = &ann.kubectl;
-    let mut names: Vec<String> = ["one", "two", "three"].iter().map(|d| ann.mint(json!({"description": d})).name).collect();
+    let mut names: Vec<String> =
+        ["one", "two", "three"].iter().map(|d| ann.mint(json!({"description": d})).name).collect();
     let oldest = names[0].clone();
     names.sort();
     let as_names: String = names.iter().map(|n| format!("token.ext.cattle.io/{n}\n")).collect();
@@ -33,29 +34,52 @@ fn get_in_every_output() {
     }
     let list = parsed(&k.ok(&["get", R, "-o", "json"]));
     assert_eq!(list["items"].as_array().unwrap().len(), 3);
-    assert!(list["items"].as_array().unwrap().iter().all(|i| i["kind"] == "Token" && i["apiVersion"] == "ext.cattle.io/v1"));
+    assert!(
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|i| i["kind"] == "Token" && i["apiVersion"] == "ext.cattle.io/v1")
+    );
     assert!(!list.to_string().contains("managedFields"));
     assert!(k.ok(&["get", R, &oldest, "-o", "yaml", "--show-managed-fields"]).contains("managedFields:"));
     assert_eq!(k.ok(&["get", R, "-o", "jsonpath={.items[*].metadata.name}"]), names.join(" "));
     assert_eq!(k.ok(&["get", R, &oldest, "-o", "go-template={{.spec.description}}"]), "one");
-    let custom = k.ok(&["get", R, "-o", "custom-columns=N:.metadata.name,D:.spec.description", "--no-headers"]);
+    let custom =
+        k.ok(&["get", R, "-o", "custom-columns=N:.metadata.name,D:.spec.description", "--no-headers"]);
     assert_eq!(custom.lines().count(), 3);
-    let by_description = k.ok(&["get", R, "--sort-by=.spec.description", "-o", "jsonpath={.items[*].spec.description}"]);
+    let by_description =
+        k.ok(&["get", R, "--sort-by=.spec.description", "-o", "jsonpath={.items[*].spec.description}"]);
     assert_eq!(by_description, "one three two");
     let sorted = k.ok(&["get", R, "--sort-by=.metadata.creationTimestamp", "--no-headers"]);
     assert_eq!(sorted.lines().count(), 3);
     assert!(k.ok(&["get", R, "--show-labels"]).contains(&format!("cattle.io/user-id={}", ann.id)));
     assert!(k.ok(&["get", R, "-L", "cattle.io/user-id"]).contains(&ann.id));
-    assert_eq!(k.ok(&["get", R, "--field-selector", &format!("metadata.name={oldest}"), "-o", "name"]), format!("token.ext.cattle.io/{oldest}\n"));
+    assert_eq!(
+        k.ok(&["get", R, "--field-selector", &format!("metadata.name={oldest}"), "-o", "name"]),
+        format!("token.ext.cattle.io/{oldest}\n")
+    );
     assert_eq!(k.ok(&["get", R, "-l", "!nothing,cattle.io/user-id", "-o", "name"]), as_names);
-    assert_eq!(k.ok(&["get", &format!("{R}/{oldest}"), "-o", "name"]), format!("token.ext.cattle.io/{oldest}\n"));
-    assert_eq!(k.ok(&["get", "token.v1.ext.cattle.io", &oldest, "-o", "name"]), format!("token.ext.cattle.io/{oldest}\n"));
+    assert_eq!(
+        k.ok(&["get", &format!("{R}/{oldest}"), "-o", "name"]),
+        format!("token.ext.cattle.io/{oldest}\n")
+    );
+    assert_eq!(
+        k.ok(&["get", "token.v1.ext.cattle.io", &oldest, "-o", "name"]),
+        format!("token.ext.cattle.io/{oldest}\n")
+    );
     assert_eq!(k.ok(&["get", R, "token-zzzzz", "--ignore-not-found"]), "");
     let raw = parsed(&k.ok(&["get", "--raw", &token(&oldest)]));
     assert_eq!(raw["spec"]["description"], "one");
     let described = k.ok(&["describe", R, &oldest]);
-    assert!(described.contains(&format!("Name:         {oldest}")) && described.contains("one"), "{described}");
-    assert_eq!(k.ok(&["get", R, &oldest, "--output-watch-events=false", "-o", "name"]), format!("token.ext.cattle.io/{oldest}\n"));
+    assert!(
+        described.contains(&format!("Name:         {oldest}")) && described.contains("one"),
+        "{described}"
+    );
+    assert_eq!(
+        k.ok(&["get", R, &oldest, "--output-watch-events=false", "-o", "name"]),
+        format!("token.ext.cattle.io/{oldest}\n")
+    );
 }
 
 #[test]
@@ -64,20 +88,26 @@ fn get_with_watch_prints_changes() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let first = ann.mint(json!({"ttl": 7_200_000}));
-    let mut all = ann.kubectl.spawn(&["get", R, "-w"]);
     let mut events = ann.kubectl.spawn(&["get", R, "--watch-only", "--output-watch-events", "-o", "wide"]);
-    let mut one = ann.kubectl.spawn(&["get", R, &first.name, "-w", "-o", "jsonpath={.spec.description}{\"\\n\"}"]);
+    // It says nothing before the first change: so there are changes until it does.
+    let header = (0..100).find_map(|n| {
+        ann.http.merge(&token(&first.name), &json!({"metadata": {"labels": {"n": n.to_string()}}})).want(200);
+        events.try_line(Duration::from_millis(300))
+    });
+    assert!(header.is_some_and(|line| line.starts_with("EVENT")));
+    while events.try_line(Duration::from_secs(1)).is_some() {}
+    let mut all = ann.kubectl.spawn(&["get", R, "-w"]);
+    let mut one =
+        ann.kubectl.spawn(&["get", R, &first.name, "-w", "-o", "jsonpath={.spec.description}{\"\\n\"}"]);
     assert!(all.line().starts_with("NAME"));
     assert!(all.line().starts_with(&first.name));
     assert_eq!(one.line(), "");
-    std::thread::sleep(Duration::from_millis(1500)); // --watch-only prints nothing that would say it is there
     ann.http.merge(&token(&first.name), &json!({"spec": {"description": "changed"}})).want(200);
     let second = ann.mint(json!({"ttl": 3_600_000}));
     ann.http.delete(&token(&second.name)).want(200);
     assert!(all.line().starts_with(&first.name));
     let line = all.line();
     assert!(line.starts_with(&second.name) && line.contains("60m"), "{line}");
-    assert!(events.line().starts_with("EVENT"));
     let kinds: Vec<(String, String)> = (0..3)
         .map(|_| {
             let line = events.line();
@@ -104,7 +134,10 @@ fn labels_annotations_and_every_patch() {
     k.ok(&["label", R, &name, "team=red", "--overwrite"]);
     assert_eq!(k.ok(&["annotate", R, &name, "note=a note"]).trim_end(), format!("{object} annotated"));
     let seen = get(k, &name);
-    assert_eq!((&seen["metadata"]["labels"]["team"], &seen["metadata"]["annotations"]["note"]), (&json!("red"), &json!("a note")));
+    assert_eq!(
+        (&seen["metadata"]["labels"]["team"], &seen["metadata"]["annotations"]["note"]),
+        (&json!("red"), &json!("a note"))
+    );
     assert_eq!(k.ok(&["label", R, &name, "team-"]).trim_end(), format!("{object} unlabeled"));
     assert_eq!(get(k, &name)["metadata"]["labels"].get("team"), None);
     let stale = k.fails(&["annotate", R, &name, "x=y", "--resource-version=1"]);
@@ -116,15 +149,44 @@ fn labels_annotations_and_every_patch() {
     for (kind, patch, expected) in [
         ("strategic", r#"{"spec":{"description":"by strategic"}}"#, "by strategic"),
         ("merge", r#"{"spec":{"description":"by merge"}}"#, "by merge"),
-        ("json", r#"[{"op":"test","path":"/spec/description","value":"by merge"},{"op":"replace","path":"/spec/description","value":"by json"}]"#, "by json"),
+        (
+            "json",
+            r#"[{"op":"test","path":"/spec/description","value":"by merge"},{"op":"replace","path":"/spec/description","value":"by json"}]"#,
+            "by json",
+        ),
     ] {
-        assert_eq!(k.ok(&["patch", R, &name, "--type", kind, "-p", patch]).trim_end(), format!("{object} patched"));
+        assert_eq!(
+            k.ok(&["patch", R, &name, "--type", kind, "-p", patch]).trim_end(),
+            format!("{object} patched")
+        );
         assert_eq!(get(k, &name)["spec"]["description"], expected);
     }
-    assert_eq!(k.ok(&["patch", R, &name, "-p", r#"{"spec":{"description":"by json"}}"#]).trim_end(), format!("{object} patched (no change)"));
-    let error = k.fails(&["patch", R, &name, "--type=json", "-p", r#"[{"op":"test","path":"/spec/description","value":"no"}]"#]);
-    assert_eq!(error.trim_end(), "The request is invalid: the server rejected our request due to an error in our request");
-    let dry = k.ok(&["patch", R, &name, "--dry-run=server", "-o", "jsonpath={.spec.description}", "-p", r#"{"spec":{"description":"dry"}}"#]);
+    assert_eq!(
+        k.ok(&["patch", R, &name, "-p", r#"{"spec":{"description":"by json"}}"#]).trim_end(),
+        format!("{object} patched (no change)")
+    );
+    let error = k.fails(&[
+        "patch",
+        R,
+        &name,
+        "--type=json",
+        "-p",
+        r#"[{"op":"test","path":"/spec/description","value":"no"}]"#,
+    ]);
+    assert_eq!(
+        error.trim_end(),
+        "The request is invalid: the server rejected our request due to an error in our request"
+    );
+    let dry = k.ok(&[
+        "patch",
+        R,
+        &name,
+        "--dry-run=server",
+        "-o",
+        "jsonpath={.spec.description}",
+        "-p",
+        r#"{"spec":{"description":"dry"}}"#,
+    ]);
     assert_eq!(dry, "dry");
     assert_eq!(get(k, &name)["spec"]["description"], "by json");
     // A list that is a set is merged by the strategic patch.
@@ -152,7 +214,9 @@ fn replace_apply_and_diff() {
 
     // Client-side apply of a token that exists changes it; of one that does not, makes one under another name and says so.
     let named = |name: &str, description: &str| {
-        format!("apiVersion: ext.cattle.io/v1\nkind: Token\nmetadata:\n  name: {name}\nspec:\n  description: {description}\n")
+        format!(
+            "apiVersion: ext.cattle.io/v1\nkind: Token\nmetadata:\n  name: {name}\nspec:\n  description: {description}\n"
+        )
     };
     let applied = k.input(&["apply", "-f", "-"], &named(&name, "applied"));
     assert_eq!(applied.clone().ok().trim_end(), format!("{object} configured"));
@@ -168,22 +232,45 @@ fn replace_apply_and_diff() {
 
     let diff = k.input(&["diff", "-f", "-"], &named(&name, "another"));
     assert_eq!(diff.code, 1, "{}{}", diff.out, diff.err);
-    assert!(diff.out.contains("-  description: applied") && diff.out.contains("+  description: another"), "{}", diff.out);
+    assert!(
+        diff.out.contains("-  description: applied") && diff.out.contains("+  description: another"),
+        "{}",
+        diff.out
+    );
     assert_eq!(k.input(&["diff", "-f", "-"], &named(&name, "applied")).code, 0);
     assert_eq!(get(k, &name)["spec"]["description"], "applied");
 
     // The same for a kind with names of the client's.
-    let role = |text: &str| format!("apiVersion: management.cattle.io/v3\nkind: GlobalRole\nmetadata:\n  name: watchers\ndisplayName: {text}\nrules:\n- apiGroups: [ext.cattle.io]\n  resources: [tokens]\n  verbs: [watch]\n");
+    let role = |text: &str| {
+        format!(
+            "apiVersion: management.cattle.io/v3\nkind: GlobalRole\nmetadata:\n  name: watchers\ndisplayName: {text}\nrules:\n- apiGroups: [ext.cattle.io]\n  resources: [tokens]\n  verbs: [watch]\n"
+        )
+    };
     let a = &admin.kubectl;
-    assert_eq!(a.input(&["apply", "-f", "-"], &role("A")).ok().trim_end(), "globalrole.management.cattle.io/watchers created");
-    assert_eq!(a.input(&["apply", "-f", "-"], &role("B")).ok().trim_end(), "globalrole.management.cattle.io/watchers configured");
-    assert_eq!(a.input(&["apply", "-f", "-"], &role("B")).ok().trim_end(), "globalrole.management.cattle.io/watchers unchanged");
-    assert_eq!(a.input(&["create", "-f", "-"], &role("C")).fails().trim_end(), "Error from server (AlreadyExists): error when creating \"STDIN\": globalroles.management.cattle.io \"watchers\" already exists");
+    assert_eq!(
+        a.input(&["apply", "-f", "-"], &role("A")).ok().trim_end(),
+        "globalrole.management.cattle.io/watchers created"
+    );
+    assert_eq!(
+        a.input(&["apply", "-f", "-"], &role("B")).ok().trim_end(),
+        "globalrole.management.cattle.io/watchers configured"
+    );
+    assert_eq!(
+        a.input(&["apply", "-f", "-"], &role("B")).ok().trim_end(),
+        "globalrole.management.cattle.io/watchers unchanged"
+    );
+    assert_eq!(
+        a.input(&["create", "-f", "-"], &role("C")).fails().trim_end(),
+        "Error from server (AlreadyExists): error when creating \"STDIN\": globalroles.management.cattle.io \"watchers\" already exists"
+    );
     assert!(a.input(&["apply", "--dry-run=server", "-f", "-"], &role("C")).ok().contains("(server dry run)"));
     assert_eq!(a.ok(&["get", "globalrole", "watchers", "-o", "jsonpath={.displayName}"]), "B");
     let replaced = a.input(&["replace", "--force", "-f", "-"], &role("D")).ok();
     assert!(replaced.contains("replaced"), "{replaced}");
-    assert_eq!(a.input(&["delete", "-f", "-"], &role("D")).ok().trim_end(), "globalrole.management.cattle.io \"watchers\" deleted");
+    assert_eq!(
+        a.input(&["delete", "-f", "-"], &role("D")).ok().trim_end(),
+        "globalrole.management.cattle.io \"watchers\" deleted"
+    );
 }
 
 #[test]
@@ -213,10 +300,16 @@ fn delete_in_every_form_and_wait() {
     assert!(k.fails(&["delete", R, &c]).contains("NotFound"));
 
     k.ok(&["label", R, &b, "done=yes"]);
-    assert_eq!(k.ok(&["wait", "--for=jsonpath={.spec.enabled}=true", &format!("{R}/{b}"), "--timeout=10s"]).trim_end(), format!("token.ext.cattle.io/{b} condition met"));
+    assert_eq!(
+        k.ok(&["wait", "--for=jsonpath={.spec.enabled}=true", &format!("{R}/{b}"), "--timeout=10s"])
+            .trim_end(),
+        format!("token.ext.cattle.io/{b} condition met")
+    );
     let waiting = k.spawn(&["wait", "--for=delete", &format!("{R}/{b}"), "--timeout=30s"]);
-    let disabled = k.spawn(&["wait", "--for=jsonpath={.spec.enabled}=false", &format!("{R}/{e}"), "--timeout=30s"]);
-    std::thread::sleep(Duration::from_secs(1));
+    let disabled =
+        k.spawn(&["wait", "--for=jsonpath={.spec.enabled}=false", &format!("{R}/{e}"), "--timeout=30s"]);
+    // Nothing shows that they have begun; one that begins too late would find nothing to wait for.
+    std::thread::sleep(Duration::from_secs(3));
     ann.http.delete(&token(&b)).want(200);
     ann.http.merge(&token(&e), &json!({"spec": {"enabled": false}})).want(200);
     assert_eq!(waiting.end(), (0, vec![format!("token.ext.cattle.io/{b} condition met")]));
@@ -240,9 +333,15 @@ fn create_in_dry_run_and_from_json() {
     let dry = parsed(&dry);
     assert_eq!((&dry["spec"]["ttl"], dry["status"].get("value")), (&json!(7_200_000), None));
     assert_eq!(k.run(&["get", R]).out, "");
-    let file = k.file("token.json", r#"{"apiVersion": "ext.cattle.io/v1", "kind": "Token", "spec": {"description": "from json"}}"#);
+    let file = k.file(
+        "token.json",
+        r#"{"apiVersion": "ext.cattle.io/v1", "kind": "Token", "spec": {"description": "from json"}}"#,
+    );
     let created = k.ok(&["create", "-f", &file]);
-    assert!(created.starts_with("token.ext.cattle.io/token-") && created.ends_with(" created\n"), "{created}");
+    assert!(
+        created.starts_with("token.ext.cattle.io/token-") && created.ends_with(" created\n"),
+        "{created}"
+    );
     let two = format!("{yaml}---\n{yaml}");
     assert_eq!(k.create(&two).lines().count(), 2);
 }
@@ -253,7 +352,8 @@ fn auth_commands_tell_the_truth() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
     let stranger = server.person("stranger", &[]);
-    let can = |k: &Kubectl, args: &[&str]| k.run(&[&["auth", "can-i"], args].concat()).out.trim_end().to_owned();
+    let can =
+        |k: &Kubectl, args: &[&str]| k.run(&[&["auth", "can-i"], args].concat()).out.trim_end().to_owned();
     for (args, by_admin, by_ann, by_stranger) in [
         (&["create", R][..], "yes", "yes", "no"),
         (&["list", R], "yes", "yes", "no"),
@@ -270,11 +370,17 @@ fn auth_commands_tell_the_truth() {
         assert_eq!(can(&stranger.kubectl, args), by_stranger, "stranger {args:?}");
     }
     let who = ann.kubectl.ok(&["auth", "whoami"]);
-    assert!(who.contains(&ann.id) && who.contains("system:authenticated") && who.contains("system:cattle:authenticated"), "{who}");
+    assert!(
+        who.contains(&ann.id)
+            && who.contains("system:authenticated")
+            && who.contains("system:cattle:authenticated"),
+        "{who}"
+    );
     let who = parsed(&server.system_admin().ok(&["auth", "whoami", "-o", "json"]));
     assert_eq!(who["status"]["userInfo"]["username"], "system:admin");
     let list = ann.kubectl.ok(&["auth", "can-i", "--list"]);
-    let line = list.lines().find(|l| l.starts_with("tokens.ext.cattle.io")).unwrap_or_else(|| panic!("{list}"));
+    let line =
+        list.lines().find(|l| l.starts_with("tokens.ext.cattle.io")).unwrap_or_else(|| panic!("{list}"));
     for verb in ["create", "get", "list", "watch", "update", "patch", "delete"] {
         assert!(line.contains(verb), "{line}");
     }
@@ -288,12 +394,19 @@ fn impersonation_by_flags() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
     let name = ann.mint(json!({})).name;
-    assert_eq!(admin.kubectl.ok(&["get", R, "-o", "name", "--as", &ann.id]), format!("token.ext.cattle.io/{name}\n"));
+    assert_eq!(
+        admin.kubectl.ok(&["get", R, "-o", "name", "--as", &ann.id]),
+        format!("token.ext.cattle.io/{name}\n")
+    );
     // By --raw, because discovery comes first and kubectl does not read what it says.
     let raw = ["get", "--raw", eartag_tests::TOKENS];
     let error = ann.kubectl.fails(&[&raw[..], &["--as", &admin.id]].concat());
-    assert!(error.contains("(Forbidden)") && error.contains("cannot impersonate resource \"users\""), "{error}");
-    let error = admin.kubectl.fails(&[&raw[..], &["--as", "nobody", "--as-group", "system:masters"]].concat());
+    assert!(
+        error.contains("(Forbidden)") && error.contains("cannot impersonate resource \"users\""),
+        "{error}"
+    );
+    let error =
+        admin.kubectl.fails(&[&raw[..], &["--as", "nobody", "--as-group", "system:masters"]].concat());
     assert!(error.contains("(Forbidden)"), "{error}");
     let manifest = "apiVersion: ext.cattle.io/v1\nkind: Token\n";
     let error = admin.kubectl.input(&["create", "--as", &ann.id, "-f", "-"], manifest).fails();
@@ -332,9 +445,25 @@ fn discovery_commands() {
     assert!(k.ok(&["api-resources", "--verbs=watch,delete", "-o", "name"]).contains("tokens.ext.cattle.io"));
     assert!(!k.ok(&["api-resources", "--namespaced=true", "-o", "name"]).contains("tokens"));
     let version = k.ok(&["version", "-o", "json"]);
-    assert!(parsed(&version)["serverVersion"]["gitVersion"].as_str().unwrap().starts_with("v1."), "{version}");
+    assert!(
+        parsed(&version)["serverVersion"]["gitVersion"].as_str().unwrap().starts_with("v1."),
+        "{version}"
+    );
     assert!(!k.run(&["version"]).err.contains("WARNING"), "the skew warning");
-    for kind in ["users", "globalroles", "globalrolebindings", "settings", "features", "clusters", "clusterroles", "clusterrolebindings", "tokens.ext.cattle.io", "passwordchangerequests", "selfusers", "namespaces"] {
+    for kind in [
+        "users",
+        "globalroles",
+        "globalrolebindings",
+        "settings",
+        "features",
+        "clusters",
+        "clusterroles",
+        "clusterrolebindings",
+        "tokens.ext.cattle.io",
+        "passwordchangerequests",
+        "selfusers",
+        "namespaces",
+    ] {
         let explained = k.ok(&["explain", kind]);
         assert!(explained.contains("DESCRIPTION:") && !explained.contains("<empty>"), "{kind}: {explained}");
     }
@@ -342,7 +471,8 @@ fn discovery_commands() {
     assert!(k.ok(&["explain", "tokens.ext.cattle.io.metadata.labels"]).contains("map[string]string"));
     // The order of groups decides what a short name means.
     let groups = parsed(&k.ok(&["get", "--raw", "/apis"]));
-    let order: Vec<&str> = groups["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
+    let order: Vec<&str> =
+        groups["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
     let at = |name: &str| order.iter().position(|g| *g == name).unwrap();
     assert!(at("management.cattle.io") < at("ext.cattle.io"), "{order:?}");
     assert!(server.admin().kubectl.ok(&["get", "namespaces"]).contains("default"));
@@ -354,32 +484,65 @@ fn both_forms_of_discovery_say_the_same() {
     let admin = server.admin();
     let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
     let reply = admin.http.with("Accept", v2).get("/apis");
-    assert_eq!(reply.header("content-type"), Some("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
+    );
     let etag = reply.header("etag").unwrap().to_owned();
     assert_eq!(admin.http.with("Accept", v2).with("If-None-Match", &etag).get("/apis").status, 304);
     let aggregated = reply.want(200);
     for group in aggregated["items"].as_array().unwrap() {
         for version in group["versions"].as_array().unwrap() {
             assert_eq!(version["freshness"], "Current");
-            let base = format!("/apis/{}/{}", group["metadata"]["name"].as_str().unwrap(), version["version"].as_str().unwrap());
+            let base = format!(
+                "/apis/{}/{}",
+                group["metadata"]["name"].as_str().unwrap(),
+                version["version"].as_str().unwrap()
+            );
             let legacy = admin.http.get(&base).want(200);
             let sorted = |names: Vec<&str>| {
                 let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
                 names.sort();
                 names
             };
-            let new = sorted(version["resources"].as_array().unwrap().iter().map(|r| r["resource"].as_str().unwrap()).collect());
-            let old = sorted(legacy["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).filter(|n| !n.contains('/')).collect());
+            let new = sorted(
+                version["resources"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|r| r["resource"].as_str().unwrap())
+                    .collect(),
+            );
+            let old = sorted(
+                legacy["resources"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|r| r["name"].as_str().unwrap())
+                    .filter(|n| !n.contains('/'))
+                    .collect(),
+            );
             assert_eq!(new, old, "{base}");
             for resource in version["resources"].as_array().unwrap() {
                 assert!(resource["responseKind"]["kind"].is_string(), "{resource}");
-                let same = legacy["resources"].as_array().unwrap().iter().find(|r| r["name"] == resource["resource"]).unwrap();
+                let same = legacy["resources"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .find(|r| r["name"] == resource["resource"])
+                    .unwrap();
                 assert_eq!(same["verbs"], resource["verbs"]);
                 assert_eq!(same["singularName"], resource["singularResource"]);
             }
         }
     }
-    let beta = admin.http.with("Accept", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json").get("/apis");
+    let beta = admin
+        .http
+        .with(
+            "Accept",
+            "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json",
+        )
+        .get("/apis");
     assert_eq!(beta.want(200)["apiVersion"], "apidiscovery.k8s.io/v2beta1");
     let core = admin.http.with("Accept", v2).get("/api").want(200);
     assert_eq!(core["items"][0]["metadata"]["name"], "");
@@ -393,9 +556,18 @@ fn openapi_has_what_clients_look_for() {
     let v2 = admin.http.with("Accept", "application/json").get("/openapi/v2").want(200);
     assert_eq!(v2["swagger"], "2.0");
     assert!(v2["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"].is_object());
-    assert_eq!(v2["definitions"]["io.cattle.ext.v1.Token"]["x-kubernetes-group-version-kind"], json!([{"group": "ext.cattle.io", "kind": "Token", "version": "v1"}]));
-    let proto = admin.http.with("Accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf").get("/openapi/v2");
-    assert_eq!((proto.status, proto.header("content-type")), (200, Some("application/com.github.proto-openapi.spec.v2.v1.0+protobuf")));
+    assert_eq!(
+        v2["definitions"]["io.cattle.ext.v1.Token"]["x-kubernetes-group-version-kind"],
+        json!([{"group": "ext.cattle.io", "kind": "Token", "version": "v1"}])
+    );
+    let proto = admin
+        .http
+        .with("Accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+        .get("/openapi/v2");
+    assert_eq!(
+        (proto.status, proto.header("content-type")),
+        (200, Some("application/com.github.proto-openapi.spec.v2.v1.0+protobuf"))
+    );
     assert_eq!(admin.http.with("Accept", "text/html").get("/openapi/v2").status, 406);
     let index = admin.http.get("/openapi/v3").want(200);
     for (path, entry) in index["paths"].as_object().unwrap() {
@@ -415,7 +587,10 @@ fn openapi_has_what_clients_look_for() {
         let mut ids = std::collections::BTreeSet::new();
         for (url, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap().iter().filter(|(m, _)| *m != "parameters") {
-                assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{method} {url}: operationId is not unique");
+                assert!(
+                    ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                    "{method} {url}: operationId is not unique"
+                );
             }
         }
     }
@@ -434,9 +609,17 @@ fn settings_are_changed_and_refused_by_kubectl() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
     let k = &admin.kubectl;
-    let set = |name: &str, value: &str| k.run(&["patch", "setting", name, "--type=merge", "-p", &json!({"value": value}).to_string()]);
-    assert_eq!(k.ok(&["get", "setting", "auth-token-max-ttl-minutes", "-o", "jsonpath={.default}"]), "129600");
-    assert_eq!(k.ok(&["get", "setting", "kubeconfig-default-token-ttl-minutes", "-o", "jsonpath={.default}"]), "0");
+    let set = |name: &str, value: &str| {
+        k.run(&["patch", "setting", name, "--type=merge", "-p", &json!({"value": value}).to_string()])
+    };
+    assert_eq!(
+        k.ok(&["get", "setting", "auth-token-max-ttl-minutes", "-o", "jsonpath={.default}"]),
+        "129600"
+    );
+    assert_eq!(
+        k.ok(&["get", "setting", "kubeconfig-default-token-ttl-minutes", "-o", "jsonpath={.default}"]),
+        "0"
+    );
     assert_eq!(k.ok(&["get", "setting", "kubeconfig-token-ttl-minutes", "-o", "jsonpath={.default}"]), "960");
     set("auth-token-max-ttl-minutes", "90").ok();
     assert_eq!(ann.mint(json!({})).object["spec"]["ttl"], 5_400_000);
@@ -459,7 +642,18 @@ fn settings_are_changed_and_refused_by_kubectl() {
     let error = k.fails(&["get", "setting", "kubeconfig-default-token-TTL-minutes"]);
     assert!(error.contains("kubeconfig-default-token-ttl-minutes"), "{error}");
     assert!(k.ok(&["get", "setting", "cacerts", "-o", "jsonpath={.value}"]).contains("BEGIN CERTIFICATE"));
-    assert!(ann.kubectl.fails(&["patch", "setting", "auth-token-max-ttl-minutes", "--type=merge", "-p", r#"{"value":"1"}"#]).contains("(Forbidden)"));
+    assert!(
+        ann.kubectl
+            .fails(&[
+                "patch",
+                "setting",
+                "auth-token-max-ttl-minutes",
+                "--type=merge",
+                "-p",
+                r#"{"value":"1"}"#
+            ])
+            .contains("(Forbidden)")
+    );
     let path = format!("{MANAGEMENT}/settings/server-version");
     assert_eq!(ann.http.get(&path).want(200)["metadata"]["name"], "server-version");
 }

@@ -38,7 +38,10 @@ fn bad_continue_tokens_are_refused() {
         let said = ann.http.get(&format!("{TOKENS}?limit=1&continue={bad}")).refused(400, "BadRequest");
         assert!(said.contains("continue"), "{said}");
     }
-    let said = ann.http.get(&format!("{TOKENS}?limit=1&continue={next}&resourceVersion=5")).refused(400, "BadRequest");
+    let said = ann
+        .http
+        .get(&format!("{TOKENS}?limit=1&continue={next}&resourceVersion=5"))
+        .refused(400, "BadRequest");
     assert_eq!(said, "specifying resource version is not allowed when using continue");
 }
 
@@ -50,17 +53,28 @@ fn a_list_at_a_revision_shows_that_revision() {
     let then = ann.http.revision(TOKENS);
     ann.http.merge(&token(&a.name), &json!({"spec": {"description": "now"}})).want(200);
     let b = ann.mint(json!({}));
-    let exact = ann.http.get(&format!("{TOKENS}?resourceVersion={then}&resourceVersionMatch=Exact")).want(200);
+    let exact =
+        ann.http.get(&format!("{TOKENS}?resourceVersion={then}&resourceVersionMatch=Exact")).want(200);
     assert_eq!(names(&exact), [a.name.as_str()]);
     assert_eq!(exact["items"][0]["spec"]["description"], "then");
     assert_eq!(exact["metadata"]["resourceVersion"], then.to_string());
-    let newer = ann.http.get(&format!("{TOKENS}?resourceVersion={then}&resourceVersionMatch=NotOlderThan")).want(200);
+    let newer =
+        ann.http.get(&format!("{TOKENS}?resourceVersion={then}&resourceVersionMatch=NotOlderThan")).want(200);
     assert_eq!(names(&newer).len(), 2);
     assert!(names(&newer).contains(&b.name));
     let refusals = [
-        ("resourceVersionMatch=Exact", "resourceVersionMatch is forbidden unless resourceVersion is provided"),
-        ("resourceVersion=0&resourceVersionMatch=Exact", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""),
-        ("resourceVersion=1&resourceVersionMatch=Nonsense", "supported values: \"Exact\", \"NotOlderThan\", \"\""),
+        (
+            "resourceVersionMatch=Exact",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            "resourceVersion=0&resourceVersionMatch=Exact",
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        (
+            "resourceVersion=1&resourceVersionMatch=Nonsense",
+            "supported values: \"Exact\", \"NotOlderThan\", \"\"",
+        ),
     ];
     for (query, expected) in refusals {
         let said = ann.http.get(&format!("{TOKENS}?{query}")).refused(422, "Invalid");
@@ -75,7 +89,8 @@ fn every_form_of_selector_works_for_everyone() {
     let make = |labels: Value| {
         text(&ann.http.post(TOKENS, &json!({"metadata": {"labels": labels}})).want(201)["metadata"]["name"])
     };
-    let (blue, red, none) = (make(json!({"team": "blue", "n": "5"})), make(json!({"team": "red", "n": "7"})), make(json!({})));
+    let (blue, red, none) =
+        (make(json!({"team": "blue", "n": "5"})), make(json!({"team": "red", "n": "7"})), make(json!({})));
     let select = |selector: &str| {
         let mut found = names(&ann.http.get(&format!("{TOKENS}?labelSelector={selector}")).want(200));
         found.sort();
@@ -120,7 +135,10 @@ fn tables_have_the_columns_of_the_reference() {
     let ann = server.person("ann", &["user"]);
     let a = ann.mint(json!({"kind": "session", "description": "d", "ttl": 7_200_000}));
     let table = ann.http.with("Accept", TABLE).get(TOKENS).want(200);
-    assert_eq!((table["kind"].as_str(), table["apiVersion"].as_str()), (Some("Table"), Some("meta.k8s.io/v1")));
+    assert_eq!(
+        (table["kind"].as_str(), table["apiVersion"].as_str()),
+        (Some("Table"), Some("meta.k8s.io/v1"))
+    );
     let columns: Vec<(&str, &str, &str, i64, &str)> = table["columnDefinitions"]
         .as_array()
         .unwrap()
@@ -149,7 +167,10 @@ fn tables_have_the_columns_of_the_reference() {
     }
     assert_eq!(columns.len(), expected.len());
     let cells = &table["rows"][0]["cells"];
-    assert_eq!((&cells[0], &cells[1], &cells[2], &cells[3], &cells[5]), (&json!(a.name), &json!(ann.id), &json!("session"), &json!("120m"), &json!("d")));
+    assert_eq!(
+        (&cells[0], &cells[1], &cells[2], &cells[3], &cells[5]),
+        (&json!(a.name), &json!(ann.id), &json!("session"), &json!("120m"), &json!("d"))
+    );
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let whole = ann.http.with("Accept", TABLE).get(&format!("{TOKENS}?includeObject=Object")).want(200);
     assert_eq!(whole["rows"][0]["object"]["kind"], "Token");
@@ -166,7 +187,10 @@ fn metadata_lists_yaml_and_the_unacceptable() {
     let ann = server.person("ann", &["user"]);
     ann.mint(json!({"description": "not for controllers"}));
     let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-    let list = ann.http.with("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").get(TOKENS);
+    let list = ann
+        .http
+        .with("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+        .get(TOKENS);
     assert_eq!(list.want(200)["kind"], "PartialObjectMetadataList");
     assert!(!list.text().contains("not for controllers"));
     let list = ann.http.with("Accept", accept).get(TOKENS);
@@ -179,8 +203,14 @@ fn metadata_lists_yaml_and_the_unacceptable() {
         assert_eq!(ann.http.with("Accept", empty).get(TOKENS).want(200)["kind"], "TokenList");
     }
     let none = ann.http.with("Accept", "text/html").get(TOKENS);
-    assert!(none.refused(406, "NotAcceptable").starts_with("only the following media types are accepted: application/json"), "{}", none.text());
-    let wrong = ann.http.with("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").get(TOKENS);
+    assert!(
+        none.refused(406, "NotAcceptable")
+            .starts_with("only the following media types are accepted: application/json"),
+        "{}",
+        none.text()
+    );
+    let wrong =
+        ann.http.with("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").get(TOKENS);
     assert_eq!(wrong.status, 406);
 }
 
@@ -189,7 +219,10 @@ fn an_empty_list_is_a_list_with_a_revision() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let list = ann.http.get(TOKENS).want(200);
-    assert_eq!((list["kind"].as_str(), list["apiVersion"].as_str()), (Some("TokenList"), Some("ext.cattle.io/v1")));
+    assert_eq!(
+        (list["kind"].as_str(), list["apiVersion"].as_str()),
+        (Some("TokenList"), Some("ext.cattle.io/v1"))
+    );
     assert_eq!(list["items"], json!([]));
     assert!(text(&list["metadata"]["resourceVersion"]).parse::<u64>().unwrap() > 0);
 }
@@ -221,7 +254,10 @@ fn updates_are_optimistic() {
     let mut whole = admin.http.get(&setting).want(200);
     whole["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     let said = admin.http.put(&setting, &whole).refused(422, "Invalid");
-    assert!(said.contains("metadata.resourceVersion: Invalid value: 0: must be specified for an update"), "{said}");
+    assert!(
+        said.contains("metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -241,7 +277,11 @@ fn writing_back_what_was_shown_changes_nothing() {
         let put = admin.http.put(path, &seen);
         assert!(matches!(put.status, 200 | 405 | 403 | 400), "{path}: {}", put.text());
         if put.status == 200 {
-            assert_eq!(put.json()["metadata"]["resourceVersion"], seen["metadata"]["resourceVersion"], "{path}");
+            assert_eq!(
+                put.json()["metadata"]["resourceVersion"],
+                seen["metadata"]["resourceVersion"],
+                "{path}"
+            );
         }
         let patched = admin.http.merge(path, &json!({}));
         assert!(matches!(patched.status, 200 | 405 | 403), "{path}: {}", patched.text());
@@ -265,7 +305,12 @@ fn a_dry_run_predicts_and_changes_nothing() {
     }
     assert!(object["metadata"].get("resourceVersion").is_none_or(|v| v == ""), "{object}");
     let path = token(&a.name);
-    let changed = ann.http.send("PATCH", &format!("{path}?dryRun=All"), eartag_tests::http::MERGE, Some(br#"{"spec":{"description":"x"}}"#));
+    let changed = ann.http.send(
+        "PATCH",
+        &format!("{path}?dryRun=All"),
+        eartag_tests::http::MERGE,
+        Some(br#"{"spec":{"description":"x"}}"#),
+    );
     assert_eq!(changed.want(200)["spec"]["description"], "x");
     ann.http.delete_with(&path, &json!({"dryRun": ["All"]})).want(200);
     ann.http.send("DELETE", &format!("{path}?dryRun=All"), "", None).want(200);
@@ -281,16 +326,23 @@ fn preconditions_and_finalizers_hold_a_delete_back() {
     let a = ann.mint(json!({}));
     let path = token(&a.name);
     let seen = ann.http.get(&path).want(200);
-    let said = ann.http.delete_with(&path, &json!({"preconditions": {"uid": "00000000-0000-4000-8000-000000000000"}})).refused(409, "Conflict");
+    let said = ann
+        .http
+        .delete_with(&path, &json!({"preconditions": {"uid": "00000000-0000-4000-8000-000000000000"}}))
+        .refused(409, "Conflict");
     assert!(said.contains("the UID in the precondition (00000000-0000-4000-8000-000000000000) does not match the UID in record"), "{said}");
     ann.http.delete_with(&path, &json!({"preconditions": {"resourceVersion": "1"}})).refused(409, "Conflict");
     // A finalizer keeps the object, not its use.
     ann.http.merge(&path, &json!({"metadata": {"finalizers": ["example.org/hold"]}})).want(200);
-    let held = ann.http.delete_with(&path, &json!({"preconditions": {"uid": seen["metadata"]["uid"]}})).want(200);
+    let held =
+        ann.http.delete_with(&path, &json!({"preconditions": {"uid": seen["metadata"]["uid"]}})).want(200);
     assert_eq!(held["kind"], "Token", "a delete answers with the token");
     assert!(ann.http.get(&path).want(200)["metadata"]["deletionTimestamp"].is_string());
     assert_eq!(server.anonymous().bearer(&a.bearer).whoami(), None);
-    let said = ann.http.merge(&path, &json!({"metadata": {"finalizers": ["example.org/hold", "example.org/more"]}})).refused(422, "Invalid");
+    let said = ann
+        .http
+        .merge(&path, &json!({"metadata": {"finalizers": ["example.org/hold", "example.org/more"]}}))
+        .refused(422, "Invalid");
     assert!(said.contains("no new finalizers can be added if the object is being deleted"), "{said}");
     ann.http.merge(&path, &json!({"metadata": {"finalizers": []}})).want(200);
     ann.http.get(&path).refused(404, "NotFound");
@@ -315,12 +367,21 @@ fn headers_that_every_reply_has() {
     let head = ann.http.send("HEAD", TOKENS, "", None);
     assert_eq!((head.status, head.body.len()), (200, 0));
     let gone = server.admin().http.get("/nowhere");
-    assert_eq!((gone.status, gone.text().as_str(), gone.header("content-type")), (404, "404 page not found\n", Some("text/plain; charset=utf-8")));
+    assert_eq!(
+        (gone.status, gone.text().as_str(), gone.header("content-type")),
+        (404, "404 page not found\n", Some("text/plain; charset=utf-8"))
+    );
     // Authorization comes first: only who may everything is told that there is no such resource.
     ann.http.get("/apis/ext.cattle.io/v1/nothing").refused(403, "Forbidden");
-    assert_eq!(server.admin().http.get("/apis/ext.cattle.io/v1/nothing").refused(404, "NotFound"), "the server could not find the requested resource");
+    assert_eq!(
+        server.admin().http.get("/apis/ext.cattle.io/v1/nothing").refused(404, "NotFound"),
+        "the server could not find the requested resource"
+    );
     let method = ann.http.put(TOKENS, &json!({}));
-    assert_eq!(method.refused(405, "MethodNotAllowed"), "the server does not allow this method on the requested resource");
+    assert_eq!(
+        method.refused(405, "MethodNotAllowed"),
+        "the server does not allow this method on the requested resource"
+    );
     for path in ["/version/", "/api/", "/apis/"] {
         assert_eq!(ann.http.get(path).status, 200, "{path}");
     }

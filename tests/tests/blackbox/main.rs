@@ -18,6 +18,7 @@ mod isolation;
 mod kubectl_commands;
 mod lists;
 mod operator;
+mod reviews;
 mod seed;
 mod users;
 mod watch;

@@ -30,7 +30,10 @@ fn text_of(path: &Path) -> String {
 fn a_first_start_writes_its_files_for_the_owner_alone() {
     let server = Server::start();
     for file in ["kubeconfig/admin.yaml", "kubeconfig/system-admin.yaml", "keys/root.key", "eartag.db"] {
-        let mode = std::fs::metadata(server.data().join(file)).unwrap_or_else(|e| panic!("{file}: {e}")).permissions().mode();
+        let mode = std::fs::metadata(server.data().join(file))
+            .unwrap_or_else(|e| panic!("{file}: {e}"))
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
     }
     for file in ["kubeconfig/admin.yaml", "kubeconfig/system-admin.yaml"] {
@@ -43,7 +46,10 @@ fn a_first_start_writes_its_files_for_the_owner_alone() {
     assert_eq!(own["items"][0]["spec"]["kind"], "kubeconfig");
     assert_eq!(own["items"][0]["status"]["current"], true);
     let user = admin.http.get(&admin.path()).want(200);
-    assert_eq!((user["username"].as_str(), user["displayName"].as_str()), (Some("admin"), Some("Default Admin")));
+    assert_eq!(
+        (user["username"].as_str(), user["displayName"].as_str()),
+        (Some("admin"), Some("Default Admin"))
+    );
     assert_eq!(user["metadata"]["labels"]["authz.management.cattle.io/bootstrapping"], "admin-user");
     let root = server.system_admin_http();
     assert_eq!(root.whoami().as_deref(), Some("system:admin"));
@@ -53,8 +59,15 @@ fn a_first_start_writes_its_files_for_the_owner_alone() {
 #[test]
 fn a_generated_password_is_printed_once() {
     let server = Setup::default().env("CATTLE_BOOTSTRAP_PASSWORD", "").start();
-    let out = wait::until("the greeting", Duration::from_secs(5), || Some(server.stdout()).filter(|o| o.contains("readyz")));
-    let password = out.lines().map(str::trim).find(|l| l.len() == 54 && !l.contains(' ')).unwrap_or_else(|| panic!("{out}")).to_owned();
+    let out = wait::until("the greeting", Duration::from_secs(5), || {
+        Some(server.stdout()).filter(|o| o.contains("readyz"))
+    });
+    let password = out
+        .lines()
+        .map(str::trim)
+        .find(|l| l.len() == 54 && !l.contains(' '))
+        .unwrap_or_else(|| panic!("{out}"))
+        .to_owned();
     assert_eq!(out.matches(&password).count(), 1);
     login(&server.anonymous(), "admin", &password).want(201);
     assert!(!server.stderr().contains(&password));
@@ -64,8 +77,14 @@ fn a_generated_password_is_printed_once() {
     let mut server = server;
     server.terminate();
     server.launch();
-    wait::until("the greeting", Duration::from_secs(5), || Some(server.stdout()).filter(|o| o.contains("readyz")));
-    assert!(!server.stdout().contains(&password) && !server.stdout().contains("password"), "{}", server.stdout());
+    wait::until("the greeting", Duration::from_secs(5), || {
+        Some(server.stdout()).filter(|o| o.contains("readyz"))
+    });
+    assert!(
+        !server.stdout().contains(&password) && !server.stdout().contains("password"),
+        "{}",
+        server.stdout()
+    );
     login(&server.anonymous(), "admin", &password).want(201);
 }
 
@@ -92,7 +111,10 @@ fn the_admins_kubeconfig_comes_back_when_it_is_lost() {
 fn a_taken_port_is_one_sentence() {
     let server = Server::start();
     let dir = server.scratch();
-    let said = refused(&["serve", "--data-dir", &text_of(&dir.join("other")), "--listen", &server.address().to_string()], dir);
+    let said = refused(
+        &["serve", "--data-dir", &text_of(&dir.join("other")), "--listen", &server.address().to_string()],
+        dir,
+    );
     assert!(said.contains(&server.address().to_string()) && said.contains("in use"), "{said}");
     assert_eq!(server.anonymous().get("/readyz").status, 200);
 }
@@ -101,7 +123,8 @@ fn a_taken_port_is_one_sentence() {
 fn a_second_server_on_the_same_directory_is_refused() {
     let server = Server::start();
     let listen = format!("127.0.0.1:{}", free_port());
-    let said = refused(&["serve", "--data-dir", &text_of(server.data()), "--listen", &listen], server.scratch());
+    let said =
+        refused(&["serve", "--data-dir", &text_of(server.data()), "--listen", &listen], server.scratch());
     assert!(said.contains("another") || said.contains("in use") || said.contains("running"), "{said}");
     server.admin().http.get(TOKENS).want(200);
 }
@@ -163,7 +186,10 @@ fn bad_flags_are_wrong_usage() {
     assert_eq!(run(&["--help"], &[], dir).0, 0);
     assert_eq!(run(&["serve", "--help"], &[], dir).0, 0);
     assert_eq!(run(&["--version"], &[], dir).0, 0);
-    assert!(std::fs::read_dir(dir).unwrap().all(|f| f.unwrap().file_name().to_string_lossy().starts_with("run.")), "nothing was made");
+    assert!(
+        std::fs::read_dir(dir).unwrap().all(|f| f.unwrap().file_name().to_string_lossy().starts_with("run.")),
+        "nothing was made"
+    );
 }
 
 #[test]
@@ -187,7 +213,10 @@ fn bad_certificates_settings_and_features_stop_the_start() {
     assert!(said.contains("etcd"), "{said}");
     let (code, _, err) = run(&base, &[("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "soon")], dir);
     assert_eq!(code, 1, "{err}");
-    assert!(err.contains("auth-token-max-ttl-minutes") || err.contains("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES"), "{err}");
+    assert!(
+        err.contains("auth-token-max-ttl-minutes") || err.contains("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -195,7 +224,10 @@ fn settings_come_from_the_environment_too() {
     let server = Setup::default().env("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "60").start();
     let admin = server.admin();
     assert_eq!(admin.mint(json!({})).object["spec"]["ttl"], 3_600_000);
-    let setting = admin.http.get(&format!("{}/settings/auth-token-max-ttl-minutes", eartag_tests::MANAGEMENT)).want(200);
+    let setting = admin
+        .http
+        .get(&format!("{}/settings/auth-token-max-ttl-minutes", eartag_tests::MANAGEMENT))
+        .want(200);
     assert_eq!((setting["source"].as_str(), setting["default"].as_str()), (Some("env"), Some("129600")));
 }
 
@@ -225,7 +257,8 @@ fn health_version_and_ping_need_no_credentials() {
         let lines: Vec<&str> = verbose.lines().collect();
         assert_eq!(lines.first(), Some(&"[+]ping ok"), "{verbose}");
         assert_eq!(lines.last().map(|l| l.to_string()), Some(format!("{endpoint} check passed")));
-        let checks: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("[+]")?.strip_suffix(" ok")).collect();
+        let checks: Vec<&str> =
+            lines.iter().filter_map(|l| l.strip_prefix("[+]")?.strip_suffix(" ok")).collect();
         assert_eq!(checks.len() + 1, lines.len(), "{verbose}");
         for check in &checks {
             let single = plain.get(&format!("/{endpoint}/{check}"));
@@ -233,7 +266,10 @@ fn health_version_and_ping_need_no_credentials() {
         }
         let without = plain.get(&format!("/{endpoint}?verbose&exclude=ping&exclude=nonsense")).text();
         assert!(without.contains("[+]ping excluded: ok"), "{without}");
-        assert!(without.contains("warn: some health checks cannot be excluded: no matches for \"nonsense\""), "{without}");
+        assert!(
+            without.contains("warn: some health checks cannot be excluded: no matches for \"nonsense\""),
+            "{without}"
+        );
         assert_eq!(plain.get(&format!("/{endpoint}/nonsense")).status, 404);
     }
     let version = plain.get("/version").want(200);
@@ -255,7 +291,13 @@ fn metrics_are_for_those_who_may() {
     ann.http.get("/metrics").refused(403, "Forbidden");
     let reply = admin.http.get("/metrics");
     assert_eq!(reply.status, 200);
-    assert!(reply.header("content-type").is_some_and(|t| t.starts_with("text/plain") || t.starts_with("application/openmetrics-text")), "{:?}", reply.headers);
+    assert!(
+        reply
+            .header("content-type")
+            .is_some_and(|t| t.starts_with("text/plain") || t.starts_with("application/openmetrics-text")),
+        "{:?}",
+        reply.headers
+    );
     let text = reply.text();
     assert!(text.contains("# TYPE "), "{text}");
     for line in text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
@@ -333,7 +375,11 @@ fn a_restore_can_revoke_what_it_brings_back() {
     let (code, _, err) = run(&["backup", "--data-dir", &text_of(server.data()), &file], &[], dir);
     assert_eq!(code, 0, "{err}");
     let other = dir.join("restored");
-    let (code, _, err) = run(&["restore", "--data-dir", &text_of(&other), "--revoke-since", "1970-01-01T00:00:00Z", &file], &[], dir);
+    let (code, _, err) = run(
+        &["restore", "--data-dir", &text_of(&other), "--revoke-since", "1970-01-01T00:00:00Z", &file],
+        &[],
+        dir,
+    );
     assert_eq!(code, 0, "{err}");
     let restored = Setup::default().data(&other).start();
     for bearer in [&minted.bearer, &ann.bearer] {
@@ -368,7 +414,11 @@ fn port_0_takes_a_free_one_and_says_which() {
         line.contains("https://127.0.0.1:").then_some(line)
     });
     let port: u16 = url.rsplit(':').next().unwrap().trim_end_matches('/').trim().parse().unwrap();
-    let http = eartag_tests::Http::new(format!("https://127.0.0.1:{port}"), &temp.path().join("data/tls/ca.crt"), eartag_tests::Tape::default());
+    let http = eartag_tests::Http::new(
+        format!("https://127.0.0.1:{port}"),
+        &temp.path().join("data/tls/ca.crt"),
+        eartag_tests::Tape::default(),
+    );
     let status = http.get("/readyz").status;
     let config = std::fs::read_to_string(temp.path().join("data/kubeconfig/admin.yaml")).unwrap();
     let _ = child.kill();
@@ -393,7 +443,9 @@ fn certificates_of_another_authority_are_nobodys() {
     let config = std::fs::read_to_string(other.data().join("kubeconfig/system-admin.yaml")).unwrap();
     let pem = |name| {
         use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.decode(eartag_tests::server::value_in(&config, name)).unwrap()
+        base64::engine::general_purpose::STANDARD
+            .decode(eartag_tests::server::value_in(&config, name))
+            .unwrap()
     };
     let stranger = eartag_tests::Http::with_certificate(
         server.url(),

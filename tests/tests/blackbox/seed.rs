@@ -48,7 +48,8 @@ fn creating_a_token_prints_its_value_once() {
 
     let described = manifest("  description: My Token\n");
     assert!(is_secret(&admin.kubectl.input(&VALUE, &described).ok()));
-    let all = admin.kubectl.ok(&["get", "tokens.ext.cattle.io", "-o", "jsonpath={.items[*].spec.description}"]);
+    let all =
+        admin.kubectl.ok(&["get", "tokens.ext.cattle.io", "-o", "jsonpath={.items[*].spec.description}"]);
     assert!(all.contains("My Token"), "{all}");
 }
 
@@ -114,8 +115,14 @@ fn without_a_maximum_a_token_may_live_for_ever() {
     needs_kubectl!();
     let server = Server::start();
     let admin = server.admin();
-    let patched =
-        admin.kubectl.ok(&["patch", "setting", "auth-token-max-ttl-minutes", "--type=merge", "-p", r#"{"value":"0"}"#]);
+    let patched = admin.kubectl.ok(&[
+        "patch",
+        "setting",
+        "auth-token-max-ttl-minutes",
+        "--type=merge",
+        "-p",
+        r#"{"value":"0"}"#,
+    ]);
     assert_eq!(patched.trim_end(), "setting.management.cattle.io/auth-token-max-ttl-minutes patched");
     let ann = server.person("ann", &["user"]);
     for asked in ["", "spec:\n  ttl: -1\n"] {
@@ -128,7 +135,7 @@ fn without_a_maximum_a_token_may_live_for_ever() {
     let long = create(&ann.kubectl, &manifest("  ttl: 9223372036854775807\n"));
     let token = get(&ann.kubectl, &long);
     assert!(token["spec"]["ttl"].as_i64().unwrap() > 9_999_999_999, "{token}");
-    assert!(text(&token["status"]["expiresAt"]) <= "9999-12-31T23:59:59Z".to_owned());
+    assert!(text(&token["status"]["expiresAt"]).as_str() <= "9999-12-31T23:59:59Z");
 }
 
 #[test]
@@ -138,11 +145,15 @@ fn names_of_the_client_are_ignored() {
     let ann = server.person("ann", &["user"]);
     for metadata in ["  name: my-own-name\n", "  generateName: mine-\n"] {
         let created = ann.kubectl.create(&format!("{EMPTY}metadata:\n{metadata}"));
-        let name = created.trim_end().strip_suffix(" created").and_then(|l| l.strip_prefix("token.ext.cattle.io/"));
+        let name =
+            created.trim_end().strip_suffix(" created").and_then(|l| l.strip_prefix("token.ext.cattle.io/"));
         assert!(is_name(name.unwrap()), "{created}");
     }
     let error = ann.kubectl.fails(&["get", "tokens.ext.cattle.io", "my-own-name"]);
-    assert_eq!(error.trim_end(), r#"Error from server (NotFound): tokens.ext.cattle.io "my-own-name" not found"#);
+    assert_eq!(
+        error.trim_end(),
+        r#"Error from server (NotFound): tokens.ext.cattle.io "my-own-name" not found"#
+    );
 }
 
 #[test]
@@ -215,7 +226,10 @@ fn lists_are_tables_and_wide_ones_show_user_and_description() {
     assert_eq!(lines[0], ["NAME", "USER", "KIND", "TTL", "AGE", "DESCRIPTION"]);
     for (name, description) in names.iter().zip(["example", "box", "jinx"]) {
         let line = lines.iter().find(|l| l[0] == *name).unwrap();
-        assert_eq!((line[1].as_str(), line[2].as_str(), line[4].as_str()), (ann.id.as_str(), "90d", description));
+        assert_eq!(
+            (line[1].as_str(), line[2].as_str(), line[4].as_str()),
+            (ann.id.as_str(), "90d", description)
+        );
     }
     let one = cells(&ann.kubectl.ok(&["get", "tokens.ext.cattle.io", &names[0]]));
     assert_eq!((one[0].len(), one.len(), one[1][0].as_str()), (4, 2, names[0].as_str()));
@@ -227,7 +241,8 @@ fn lists_are_tables_and_wide_ones_show_user_and_description() {
 fn admins_see_all_tokens_and_users_only_their_own() {
     needs_kubectl!();
     let server = Server::start();
-    let (admin, ann, bob) = (server.admin(), server.person("ann", &["user"]), server.person("bob", &["user-base"]));
+    let (admin, ann, bob) =
+        (server.admin(), server.person("ann", &["user"]), server.person("bob", &["user-base"]));
     let (of_ann, of_bob) = (create(&ann.kubectl, EMPTY), create(&bob.kubectl, EMPTY));
     let list = |kubectl: &Kubectl| kubectl.ok(&["get", "tokens.ext.cattle.io", "-o", "name"]);
     assert_eq!(list(&ann.kubectl), format!("token.ext.cattle.io/{of_ann}\n"));
@@ -273,7 +288,10 @@ fn a_token_can_be_edited() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let name = create(&ann.kubectl, &manifest("  description: before\n"));
-    let editor = editor(&ann.kubectl, "s/description: before/description: after/;s/ttl: .*/ttl: 3600000/;s/enabled: true/enabled: false/");
+    let editor = editor(
+        &ann.kubectl,
+        "s/description: before/description: after/;s/ttl: .*/ttl: 3600000/;s/enabled: true/enabled: false/",
+    );
     let edited =
         ann.kubectl.run_with(&["edit", "tokens.ext.cattle.io", &name], "", &[("KUBE_EDITOR", &editor)]).ok();
     assert_eq!(edited.trim_end(), format!("token.ext.cattle.io/{name} edited"));
@@ -318,7 +336,11 @@ fn description_ttl_enabled_and_metadata_can_be_updated() {
     assert_eq!(changed["metadata"]["labels"]["cattle.io/user-id"], ann.id.as_str());
     assert_eq!(changed["metadata"]["annotations"]["x/y"], "z");
     assert!(changed["status"].get("value").is_none() && changed["status"].get("bearerToken").is_none());
-    assert_eq!(server.anonymous().bearer(&token.bearer).whoami(), None, "a disabled token is refused at once");
+    assert_eq!(
+        server.anonymous().bearer(&token.bearer).whoami(),
+        None,
+        "a disabled token is refused at once"
+    );
     ann.http.merge(&path, &json!({"spec": {"enabled": true}})).want(200);
     assert_eq!(server.anonymous().bearer(&token.bearer).whoami(), Some(ann.id.clone()));
 }
@@ -334,7 +356,10 @@ fn all_other_fields_are_immutable() {
         (json!({"spec": {"userID": "somebody"}}), "spec.userID is immutable"),
         (json!({"spec": {"kind": "session"}}), "spec.kind is immutable"),
         (json!({"spec": {"userPrincipal": {"name": "local://somebody"}}}), "spec.userprincipal is immutable"),
-        (json!({"spec": {"userPrincipal": {"profileURL": "https://example.org"}}}), "spec.userprincipal is immutable"),
+        (
+            json!({"spec": {"userPrincipal": {"profileURL": "https://example.org"}}}),
+            "spec.userprincipal is immutable",
+        ),
         (json!({"spec": {"clusterName": "local"}}), "spec.clusterName is immutable"),
     ];
     for who in [&admin, &ann] {
@@ -362,8 +387,14 @@ fn a_user_can_only_reduce_ttl_and_an_admin_can_extend_it() {
     let token = ann.mint(json!({"ttl": 7_200_000}));
     let path = eartag_tests::people::token(&token.name);
     let ttl = |n: i64| json!({"spec": {"ttl": n}});
-    assert_eq!(ann.http.merge(&path, &ttl(7_200_001)).refused(400, "BadRequest"), "forbidden to extend time-to-live");
-    assert_eq!(ann.http.merge(&path, &ttl(-1)).refused(400, "BadRequest"), "forbidden to extend time-to-live");
+    assert_eq!(
+        ann.http.merge(&path, &ttl(7_200_001)).refused(400, "BadRequest"),
+        "forbidden to extend time-to-live"
+    );
+    assert_eq!(
+        ann.http.merge(&path, &ttl(-1)).refused(400, "BadRequest"),
+        "forbidden to extend time-to-live"
+    );
     assert_eq!(ann.http.merge(&path, &ttl(7_100_000)).want(200)["spec"]["ttl"], 7_100_000);
     assert_eq!(ann.http.merge(&path, &ttl(0)).want(200)["spec"]["ttl"], 7_100_000, "0 leaves it alone");
     assert_eq!(admin.http.merge(&path, &ttl(7_300_000)).want(200)["spec"]["ttl"], 7_300_000);
@@ -409,7 +440,10 @@ fn lowering_the_maximum_shortens_nothing_that_exists() {
     let described = ann.http.merge(&path, &json!({"spec": {"description": "still long"}})).want(200);
     assert_eq!(described["spec"]["ttl"], 7_776_000_000_i64);
     assert_eq!(ann.mint(json!({})).object["spec"]["ttl"], 3_600_000);
-    assert_eq!(ann.http.merge(&path, &json!({"spec": {"ttl": 7_000_000_000_i64}})).want(200)["spec"]["ttl"], 3_600_000);
+    assert_eq!(
+        ann.http.merge(&path, &json!({"spec": {"ttl": 7_000_000_000_i64}})).want(200)["spec"]["ttl"],
+        3_600_000
+    );
     for bad in ["-1", "abc", "1h"] {
         let said = admin.http.merge(&setting, &json!({"value": bad})).refused(422, "Invalid");
         assert!(said.contains("value"), "{said}");
@@ -425,12 +459,20 @@ fn the_feature_can_be_switched_off_and_on_while_the_server_runs() {
     let token = ann.mint(json!({}));
     let shown = || {
         let list = ann.http.get(TOKENS).want(200);
-        list["items"].as_array().unwrap().iter().map(|i| (i["metadata"].clone(), i["spec"].clone())).collect::<Vec<_>>()
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| (i["metadata"].clone(), i["spec"].clone()))
+            .collect::<Vec<_>>()
     };
     let before = shown();
     let off = admin.kubectl.ok(&["patch", "feature", "ext-tokens", "-p", r#"{"spec":{"value":false}}"#]);
     assert_eq!(off.trim_end(), "feature.management.cattle.io/ext-tokens patched");
-    assert_eq!(ann.http.get(TOKENS).refused(404, "NotFound"), "the server could not find the requested resource");
+    assert_eq!(
+        ann.http.get(TOKENS).refused(404, "NotFound"),
+        "the server could not find the requested resource"
+    );
     let path = eartag_tests::people::token(&token.name);
     for reply in [ann.http.get(&path), ann.http.delete(&path), admin.http.post(TOKENS, &json!({}))] {
         assert_eq!(reply.refused(404, "NotFound"), "the server could not find the requested resource");
@@ -439,7 +481,9 @@ fn the_feature_can_be_switched_off_and_on_while_the_server_runs() {
     assert!(!group.to_string().contains("\"tokens\""), "{group}");
     let document = admin.http.get("/openapi/v3/apis/ext.cattle.io/v1").want(200);
     assert!(!document["paths"].to_string().contains("/tokens"), "the document still has tokens");
-    assert!(!admin.http.get("/openapi/v2").want(200)["paths"].to_string().contains("ext.cattle.io/v1/tokens"));
+    assert!(
+        !admin.http.get("/openapi/v2").want(200)["paths"].to_string().contains("ext.cattle.io/v1/tokens")
+    );
     let fresh = server.kubectl(&admin.bearer);
     let error = fresh.fails(&["get", "tokens.ext.cattle.io"]);
     assert_eq!(error.trim_end(), "error: the server doesn't have a resource type \"tokens\"");
@@ -499,12 +543,18 @@ fn discovery_and_explain_know_the_token() {
     assert!(line.contains("create,delete,deletecollection,get,list,patch,update,watch"), "{line}");
     let versions = ann.kubectl.ok(&["api-versions"]);
     let versions: Vec<&str> = versions.lines().collect();
-    assert!(versions.contains(&"ext.cattle.io/v1") && versions.contains(&"management.cattle.io/v3"), "{versions:?}");
+    assert!(
+        versions.contains(&"ext.cattle.io/v1") && versions.contains(&"management.cattle.io/v3"),
+        "{versions:?}"
+    );
     let explained = ann.kubectl.ok(&["explain", "tokens.ext.cattle.io.spec"]);
     for field in ["description", "enabled", "ttl", "userID", "userPrincipal", "kind", "clusterName"] {
         assert!(explained.contains(field), "{explained}");
     }
-    assert!(explained.contains("GROUP:      ext.cattle.io") && explained.contains("KIND:       Token"), "{explained}");
+    assert!(
+        explained.contains("GROUP:      ext.cattle.io") && explained.contains("KIND:       Token"),
+        "{explained}"
+    );
     let ttl = ann.kubectl.ok(&["explain", "tokens.ext.cattle.io.spec.ttl"]);
     assert!(ttl.contains("<integer>"), "{ttl}");
 }

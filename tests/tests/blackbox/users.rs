@@ -76,7 +76,8 @@ fn a_password_change_keeps_tokens() {
     assert_eq!(ann.http.whoami(), Some(ann.id.clone()));
 
     let third = "yet another long password";
-    let set = admin.http.post(&format!("/v3/users/{}?action=setpassword", ann.id), &json!({"newPassword": third}));
+    let set =
+        admin.http.post(&format!("/v3/users/{}?action=setpassword", ann.id), &json!({"newPassword": third}));
     assert_eq!(set.status, 200, "{}", set.text());
     login(&server.anonymous(), "ann", third).want(201);
     assert_eq!(server.anonymous().bearer(&mine.bearer).whoami(), Some(ann.id.clone()));
@@ -89,11 +90,18 @@ fn bad_new_passwords_are_refused() {
     let cases = [
         (ann.password.as_str(), "short", "Password must be at least 12 characters"),
         (ann.password.as_str(), "ann-with-a-long-name", "Password cannot be the same as username"),
-        (ann.password.as_str(), ann.password.as_str(), "The new password must not be the same as the current password"),
+        (
+            ann.password.as_str(),
+            ann.password.as_str(),
+            "The new password must not be the same as the current password",
+        ),
         ("not the password", "long enough for this", "invalid current password"),
     ];
     for (current, new, said) in cases {
-        let reply = ann.http.post("/v3/users?action=changepassword", &json!({"currentPassword": current, "newPassword": new}));
+        let reply = ann.http.post(
+            "/v3/users?action=changepassword",
+            &json!({"currentPassword": current, "newPassword": new}),
+        );
         let body = reply.want(422);
         assert_eq!(body["code"], "InvalidBodyContent", "{body}");
         assert_eq!(body["message"], said, "{body}");
@@ -108,7 +116,10 @@ fn somebody_elses_password_is_not_ones_own_to_change() {
     let change = json!({"spec": {"userID": bob.id, "currentPassword": bob.password, "newPassword": "long enough for this"}});
     let reply = ann.http.post("/apis/ext.cattle.io/v1/passwordchangerequests", &change);
     assert!(matches!(reply.status, 403 | 404), "{}", reply.text());
-    let reply = ann.http.post(&format!("/v3/users/{}?action=setpassword", bob.id), &json!({"newPassword": "long enough for this"}));
+    let reply = ann.http.post(
+        &format!("/v3/users/{}?action=setpassword", bob.id),
+        &json!({"newPassword": "long enough for this"}),
+    );
     assert!(matches!(reply.status, 403 | 404), "{}", reply.text());
     login(&server.anonymous(), "bob", &bob.password).want(201);
 }
@@ -194,7 +205,13 @@ fn a_cookie_from_elsewhere_changes_nothing() {
             http.post(TOKENS, &json!({})),
             http.post("/v3/tokens?action=logout", &json!({})),
         ] {
-            assert!(matches!(reply.status, 401 | 403 | 422), "{}: {} {}", reply.asked, reply.status, reply.text());
+            assert!(
+                matches!(reply.status, 401 | 403 | 422),
+                "{}: {} {}",
+                reply.asked,
+                reply.status,
+                reply.text()
+            );
         }
     }
     ann.http.get(&path).want(200);
@@ -217,7 +234,10 @@ fn logout_ends_the_token_it_is_called_with_and_no_other() {
         assert_eq!(again.http.whoami(), Some(ann.id.clone()));
     }
     let minted = ann.mint(json!({}));
-    assert_eq!(server.anonymous().bearer(&minted.bearer).post("/v3/tokens?action=logout", &json!({})).status, 200);
+    assert_eq!(
+        server.anonymous().bearer(&minted.bearer).post("/v3/tokens?action=logout", &json!({})).status,
+        200
+    );
     ann.http.get(&token(&minted.name)).refused(404, "NotFound");
     let out = server.anonymous().post("/v3/tokens?action=logout", &json!({}));
     assert_eq!(out.want(401)["message"], MUST);
@@ -226,8 +246,9 @@ fn logout_ends_the_token_it_is_called_with_and_no_other() {
 #[test]
 fn a_cookie_login_sets_the_cookie_and_says_nothing() {
     let server = Server::start();
-    let reply =
-        server.anonymous().post(LOGIN, &json!({"username": "admin", "password": BOOTSTRAP_PASSWORD, "responseType": "cookie"}));
+    let reply = server
+        .anonymous()
+        .post(LOGIN, &json!({"username": "admin", "password": BOOTSTRAP_PASSWORD, "responseType": "cookie"}));
     assert_eq!((reply.status, reply.body.len()), (200, 0), "{}", reply.text());
     let cookies = reply.all("set-cookie");
     let cookie = cookies.iter().find(|c| c.starts_with("R_SESS=")).unwrap_or_else(|| panic!("{cookies:?}"));
@@ -252,7 +273,10 @@ fn a_failed_login_says_one_thing() {
     assert_eq!(garbage.want(422)["code"], "InvalidBodyContent");
     let action = server.anonymous().post("/v3-public/localProviders/local?action=nothing", &json!({}));
     assert!(matches!(action.status, 404 | 422), "{}", action.text());
-    assert_eq!(server.anonymous().post("/v3-public/localProviders/other?action=login", &json!({})).status, 404);
+    assert_eq!(
+        server.anonymous().post("/v3-public/localProviders/other?action=login", &json!({})).status,
+        404
+    );
 }
 
 #[test]
@@ -284,28 +308,49 @@ fn users_can_be_made_and_changed_by_kubectl() {
     let admin = server.admin();
     let manifest = "apiVersion: management.cattle.io/v3\nkind: User\nmetadata:\n  name: u-carol\nusername: carol\ndisplayName: Carol\n";
     assert_eq!(admin.kubectl.create(manifest).trim_end(), "user.management.cattle.io/u-carol created");
-    let set = admin.http.post("/v3/users/u-carol?action=setpassword", &json!({"newPassword": "carol likes kubectl"}));
+    let set = admin
+        .http
+        .post("/v3/users/u-carol?action=setpassword", &json!({"newPassword": "carol likes kubectl"}));
     assert_eq!(set.status, 200, "{}", set.text());
     let binding = "apiVersion: management.cattle.io/v3\nkind: GlobalRoleBinding\nmetadata:\n  name: carol\nglobalRoleName: user\nuserName: u-carol\n";
-    assert_eq!(admin.kubectl.create(binding).trim_end(), "globalrolebinding.management.cattle.io/carol created");
+    assert_eq!(
+        admin.kubectl.create(binding).trim_end(),
+        "globalrolebinding.management.cattle.io/carol created"
+    );
     let carol = Person::log_in(&server, "u-carol", "carol", "carol likes kubectl");
     let minted = carol.mint(json!({}));
     assert_eq!(
-        admin.kubectl.ok(&["patch", "user", "u-carol", "--type=merge", "-p", r#"{"enabled":false}"#]).trim_end(),
+        admin
+            .kubectl
+            .ok(&["patch", "user", "u-carol", "--type=merge", "-p", r#"{"enabled":false}"#])
+            .trim_end(),
         "user.management.cattle.io/u-carol patched"
     );
     assert_eq!(carol.http.whoami(), None);
     admin.kubectl.ok(&["patch", "user", "u-carol", "-p", r#"{"enabled":true}"#]);
     assert_eq!(carol.http.whoami(), Some("u-carol".to_owned()));
-    assert_eq!(admin.kubectl.ok(&["delete", "globalrolebinding", "carol"]).trim_end(), "globalrolebinding.management.cattle.io \"carol\" deleted");
+    assert_eq!(
+        admin.kubectl.ok(&["delete", "globalrolebinding", "carol"]).trim_end(),
+        "globalrolebinding.management.cattle.io \"carol\" deleted"
+    );
     carol.http.get(TOKENS).refused(403, "Forbidden");
-    assert_eq!(admin.kubectl.ok(&["delete", "user", "u-carol"]).trim_end(), "user.management.cattle.io \"u-carol\" deleted");
+    assert_eq!(
+        admin.kubectl.ok(&["delete", "user", "u-carol"]).trim_end(),
+        "user.management.cattle.io \"u-carol\" deleted"
+    );
     assert_eq!(server.anonymous().bearer(&minted.bearer).whoami(), None);
-    let error = admin.kubectl.fails(&["patch", "user", &admin.id, "--type=merge", "-p", r#"{"enabled":false}"#]);
+    let error =
+        admin.kubectl.fails(&["patch", "user", &admin.id, "--type=merge", "-p", r#"{"enabled":false}"#]);
     assert!(error.contains("can't deactivate yourself"), "{error}");
     let error = admin.kubectl.fails(&["delete", "user", &admin.id]);
     assert!(error.contains("can't delete yourself"), "{error}");
-    let error = admin.kubectl.input(&["create", "-f", "-"], &manifest.replace("carol", "dave").replace("username: dave", "username: admin")).fails();
+    let error = admin
+        .kubectl
+        .input(
+            &["create", "-f", "-"],
+            &manifest.replace("carol", "dave").replace("username: dave", "username: admin"),
+        )
+        .fails();
     assert!(error.contains("username already exists"), "{error}");
 }
 
@@ -315,18 +360,28 @@ fn users_of_v3_can_be_made_listed_changed_and_deleted() {
     let admin = server.admin();
     let made = admin
         .http
-        .post("/v3/users", &json!({"username": "dora", "name": "Dora", "password": "dora likes explorers", "enabled": true}))
+        .post(
+            "/v3/users",
+            &json!({"username": "dora", "name": "Dora", "password": "dora likes explorers", "enabled": true}),
+        )
         .want(201);
-    assert_eq!((made["type"].as_str(), made["name"].as_str(), made["username"].as_str()), (Some("user"), Some("Dora"), Some("dora")));
+    assert_eq!(
+        (made["type"].as_str(), made["name"].as_str(), made["username"].as_str()),
+        (Some("user"), Some("Dora"), Some("dora"))
+    );
     assert_eq!(made.get("password").unwrap_or(&Value::Null), &Value::Null);
     let id = text(&made["id"]);
     let path = format!("/v3/users/{id}");
     let list = admin.http.get("/v3/users").want(200);
     assert!(list["data"].as_array().unwrap().iter().any(|u| u["id"] == id.as_str()));
     assert_eq!(admin.http.put(&path, &json!({"name": "Dora M."})).want(200)["name"], "Dora M.");
-    let again = admin.http.post("/v3/users", &json!({"username": "dora", "password": "dora likes explorers"})).want(422);
+    let again = admin
+        .http
+        .post("/v3/users", &json!({"username": "dora", "password": "dora likes explorers"}))
+        .want(422);
     assert_eq!((again["code"].as_str(), again["fieldName"].as_str()), (Some("NotUnique"), Some("username")));
-    let binding = admin.http.post("/v3/globalrolebindings", &json!({"globalRoleId": "user", "userId": id})).want(201);
+    let binding =
+        admin.http.post("/v3/globalrolebindings", &json!({"globalRoleId": "user", "userId": id})).want(201);
     let binding = format!("/v3/globalrolebindings/{}", text(&binding["id"]));
     assert_eq!(admin.http.get(&binding).want(200)["userId"], id.as_str());
     let dora = Person::log_in(&server, &id, "dora", "dora likes explorers");
@@ -343,7 +398,10 @@ fn users_of_v3_can_be_made_listed_changed_and_deleted() {
     assert_eq!(admin.http.get(&path).status, 404);
     let own = format!("/v3/users/{}", admin.id);
     assert_eq!(admin.http.delete(&own).want(422)["message"], "You cannot delete yourself");
-    assert_eq!(admin.http.put(&own, &json!({"enabled": false})).want(422)["message"], "You cannot deactivate yourself");
+    assert_eq!(
+        admin.http.put(&own, &json!({"enabled": false})).want(422)["message"],
+        "You cannot deactivate yourself"
+    );
 }
 
 #[test]
@@ -353,7 +411,10 @@ fn a_user_without_a_binding_may_do_nothing_at_the_kubernetes_door() {
     assert_eq!(eve.http.whoami(), Some(eve.id.clone()));
     assert_eq!(
         eve.http.post(TOKENS, &json!({})).refused(403, "Forbidden"),
-        format!("tokens.ext.cattle.io is forbidden: User \"{}\" cannot create resource \"tokens\" in API group \"ext.cattle.io\" at the cluster scope", eve.id)
+        format!(
+            "tokens.ext.cattle.io is forbidden: User \"{}\" cannot create resource \"tokens\" in API group \"ext.cattle.io\" at the cluster scope",
+            eve.id
+        )
     );
     eve.http.get(TOKENS).refused(403, "Forbidden");
 }
@@ -366,9 +427,15 @@ fn only_what_one_has_can_be_granted() {
     admin.http.post(&format!("{rbac}/clusterroles"), &json!({"metadata": {"name": "role-writer"}, "rules": [
         {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles", "clusterrolebindings"], "verbs": ["create", "get", "update"]},
         {"apiGroups": ["management.cattle.io"], "resources": ["globalroles", "globalrolebindings"], "verbs": ["create", "get"]}]})).want(201);
-    admin.http.post(&format!("{rbac}/clusterrolebindings"), &json!({"metadata": {"name": "role-writer"},
+    admin
+        .http
+        .post(
+            &format!("{rbac}/clusterrolebindings"),
+            &json!({"metadata": {"name": "role-writer"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "role-writer"},
-        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": ann.id}]})).want(201);
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": ann.id}]}),
+        )
+        .want(201);
     let all = json!({"metadata": {"name": "all"}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
     ann.http.post(&format!("{rbac}/clusterroles"), &all).refused(403, "Forbidden");
     let grant = json!({"metadata": {"name": "up"}, "globalRoleName": "admin", "userName": ann.id});
@@ -380,7 +447,8 @@ fn only_what_one_has_can_be_granted() {
 #[test]
 fn impersonation_is_for_those_who_may() {
     let server = Server::start();
-    let (admin, ann, bob) = (server.admin(), server.person("ann", &["user"]), server.person("bob", &["user"]));
+    let (admin, ann, bob) =
+        (server.admin(), server.person("ann", &["user"]), server.person("bob", &["user"]));
     let minted = ann.mint(json!({}));
     let as_ann = admin.http.with("Impersonate-User", &ann.id);
     assert_eq!(as_ann.whoami(), Some(ann.id.clone()));
@@ -396,7 +464,8 @@ fn impersonation_is_for_those_who_may() {
         let reply = admin.http.with("Impersonate-User", system).get(TOKENS);
         assert_eq!(reply.status, 403, "{system}: {}", reply.text());
     }
-    let group = admin.http.with("Impersonate-User", &ann.id).with("Impersonate-Group", "system:masters").get(TOKENS);
+    let group =
+        admin.http.with("Impersonate-User", &ann.id).with("Impersonate-Group", "system:masters").get(TOKENS);
     assert_eq!(group.status, 403, "{}", group.text());
     let alone = admin.http.with("Impersonate-Group", "devs").get(TOKENS);
     assert_eq!(alone.status, 400, "{}", alone.text());

@@ -40,7 +40,8 @@ pub async fn read(mut body: Body) -> Result<Bytes, Refusal> {
     }
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Refusal::BadRequest(format!("the body could not be read: {error}")))?;
+        let frame =
+            frame.map_err(|error| Refusal::BadRequest(format!("the body could not be read: {error}")))?;
         if let Ok(data) = frame.into_data() {
             if bytes.len() + data.len() > LARGEST {
                 return Err(Refusal::TooLarge(LARGEST));
@@ -67,7 +68,9 @@ pub const READABLE: [&str; 3] = ["application/json", "application/yaml", protobu
 pub fn decode_object(content_type: &str, bytes: &[u8], info: &ResourceInfo) -> Result<Decoded, Refusal> {
     let decoded = match content_type {
         "application/json" => decode::from_json(bytes, Limits::default()),
-        "application/yaml" | "text/yaml" | "application/x-yaml" => decode::from_yaml(bytes, Limits::default()),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => {
+            decode::from_yaml(bytes, Limits::default())
+        }
         protobuf::MEDIA_TYPE if protobuf::is_readable(info.group, info.kind) => {
             return protobuf::decode(bytes, &info.api_version(), info.kind)
                 .map(|tree| Decoded { tree, duplicates: Vec::new() })
@@ -76,6 +79,11 @@ pub fn decode_object(content_type: &str, bytes: &[u8], info: &ResourceInfo) -> R
         _ => return Err(Refusal::UnsupportedMediaType(READABLE.iter().map(|t| (*t).to_owned()).collect())),
     };
     decoded.map_err(|error| undecodable(info, &error.to_string()))
+}
+
+/// Whether the content type says JSON or YAML.
+pub fn is_plain(content_type: &str) -> bool {
+    matches!(content_type, "application/json" | "application/yaml" | "text/yaml" | "application/x-yaml")
 }
 
 /// Decodes a patch or delete options: JSON unless the type says YAML.

@@ -30,9 +30,12 @@ pub(super) fn options(
     let tree = if bytes.is_empty() {
         from_query(query)
     } else if content_type == protobuf::MEDIA_TYPE {
-        protobuf::decode(bytes, "v1", "DeleteOptions").map_err(|error| Refusal::BadRequest(error.to_string()))?
-    } else {
+        protobuf::decode(bytes, "v1", "DeleteOptions")
+            .map_err(|error| Refusal::BadRequest(error.to_string()))?
+    } else if body::is_plain(&content_type) {
         body::decode_plain(&content_type, bytes)?.tree
+    } else {
+        return Err(Refusal::UnsupportedMediaType(body::READABLE.iter().map(|t| (*t).to_owned()).collect()));
     };
     let checked = decode::check(&SCHEMA, &tree, "DeleteOptions");
     if let Some(error) = checked.errors.first() {
@@ -43,7 +46,8 @@ pub(super) fn options(
     for path in &checked.unknown {
         cx.warn(format!("unknown field \"{path}\""));
     }
-    let object = tree.as_object().ok_or_else(|| Refusal::BadRequest("DeleteOptions must be an object".to_owned()))?;
+    let object =
+        tree.as_object().ok_or_else(|| Refusal::BadRequest("DeleteOptions must be an object".to_owned()))?;
     check_type(object, info)?;
     check_policy(object)?;
     let text = |key: &str| {
@@ -94,7 +98,11 @@ fn check_policy(object: &Map) -> Result<(), Refusal> {
         ));
     }
     if !["", "Orphan", "Background", "Foreground"].contains(&policy) {
-        errors.push(FieldError::unsupported("propagationPolicy", policy, &["Background", "Foreground", "Orphan"]));
+        errors.push(FieldError::unsupported(
+            "propagationPolicy",
+            policy,
+            &["Background", "Foreground", "Orphan"],
+        ));
     }
     if errors.is_empty() { Ok(()) } else { Err(Refusal::InvalidOptions("DeleteOptions", errors)) }
 }

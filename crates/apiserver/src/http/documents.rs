@@ -78,8 +78,9 @@ impl Documents {
             ["api", version] => {
                 self.send(parts, &format!("api/{version}"), |c| discovery::api_resources(c, "", version))
             }
-            ["apis", group, version] => self
-                .send(parts, &format!("apis/{group}/{version}"), |c| discovery::api_resources(c, group, version)),
+            ["apis", group, version] => self.send(parts, &format!("apis/{group}/{version}"), |c| {
+                discovery::api_resources(c, group, version)
+            }),
             _ => reply::text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }
     }
@@ -170,7 +171,11 @@ const OTHERS: [&str; 8] =
     ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/ping", "/readyz", "/version"];
 
 fn deliver(parts: &Parts, document: &Document) -> Response<Body> {
-    reply::document(document, header(&parts.headers, &IF_NONE_MATCH), header(&parts.headers, &ACCEPT_ENCODING))
+    reply::document(
+        document,
+        header(&parts.headers, &IF_NONE_MATCH),
+        header(&parts.headers, &ACCEPT_ENCODING),
+    )
 }
 
 /// A document under its hash never changes; under a stale one it has moved (spec O13).

@@ -110,7 +110,8 @@ impl ApiServer {
             return self.documents.answer(parts, path, query, now_s);
         }
         let attributes = &info.attributes;
-        let Some(resource) = self.registry.find(&attributes.group, &attributes.version, &attributes.resource) else {
+        let Some(resource) = self.registry.find(&attributes.group, &attributes.version, &attributes.resource)
+        else {
             return if self.registry.has(&attributes.group, &attributes.version) {
                 self.refuse(&Refusal::NoSuchResource, &Attributes::default())
             } else {
@@ -180,7 +181,10 @@ impl ApiServer {
 pub fn denied(user: &UserInfo, wants: &Attributes, why: &str) -> Refusal {
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     if let Some(path) = &wants.path {
-        return Refusal::ForbiddenText(format!("forbidden: User {:?} cannot {} path {path:?}{why}", user.name, wants.verb));
+        return Refusal::ForbiddenText(format!(
+            "forbidden: User {:?} cannot {} path {path:?}{why}",
+            user.name, wants.verb
+        ));
     }
     let resource = if wants.subresource.is_empty() {
         wants.resource.clone()

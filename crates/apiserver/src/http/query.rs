@@ -76,7 +76,9 @@ pub fn write_options(
         "" | "Warn" => cx.validation = Validation::Warn,
         "Ignore" => cx.validation = Validation::Ignore,
         "Strict" => cx.validation = Validation::Strict,
-        other => errors.push(FieldError::unsupported("fieldValidation", other, &["Ignore", "Strict", "Warn"])),
+        other => {
+            errors.push(FieldError::unsupported("fieldValidation", other, &["Ignore", "Strict", "Warn"]))
+        }
     }
     if errors.is_empty() { Ok(()) } else { Err(Refusal::InvalidOptions(options, errors)) }
 }
@@ -141,7 +143,9 @@ pub fn list_options(query: &Query, info: &ResourceInfo) -> Result<ListOptions, R
         return Err(Refusal::InvalidOptions("ListOptions", errors));
     }
     if !resume.is_empty() && version.unwrap_or(0) > 0 {
-        return Err(Refusal::BadRequest("specifying resource version is not allowed when using continue".to_owned()));
+        return Err(Refusal::BadRequest(
+            "specifying resource version is not allowed when using continue".to_owned(),
+        ));
     }
     Ok(ListOptions { selection, limit, resume, version, matching })
 }
@@ -200,7 +204,11 @@ pub fn version(query: &Query) -> Result<Option<u64>, Refusal> {
             .ok()
             .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
             .map(Some)
-            .ok_or_else(|| Refusal::BadRequest(format!("Invalid value: {text:?}: resourceVersion must be a decimal number"))),
+            .ok_or_else(|| {
+                Refusal::BadRequest(format!(
+                    "Invalid value: {text:?}: resourceVersion must be a decimal number"
+                ))
+            }),
     }
 }
 
@@ -210,7 +218,11 @@ fn matching(query: &Query, errors: &mut Vec<FieldError>) -> Match {
         "Exact" => Match::Exact,
         "NotOlderThan" => Match::NotOlderThan,
         other => {
-            errors.push(FieldError::unsupported("resourceVersionMatch", other, &["Exact", "NotOlderThan", ""]));
+            errors.push(FieldError::unsupported(
+                "resourceVersionMatch",
+                other,
+                &["Exact", "NotOlderThan", ""],
+            ));
             Match::Unset
         }
     }
@@ -220,19 +232,22 @@ fn integer(query: &Query, key: &str) -> Result<Option<i64>, Refusal> {
     match query.get(key) {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
-            Refusal::BadRequest(format!("strconv.ParseInt: parsing {text:?}: invalid syntax (parameter {key:?} must be an integer)"))
+            Refusal::BadRequest(format!(
+                "strconv.ParseInt: parsing {text:?}: invalid syntax (parameter {key:?} must be an integer)"
+            ))
         }),
     }
 }
 
-/// `?timeout=` of an ordinary request: a Go duration.
+/// `?timeout=` of an ordinary request: a Go duration; none and zero mean the longest.
 pub fn timeout(query: &Query, most: Duration) -> Result<Duration, Refusal> {
     match query.get("timeout") {
         "" => Ok(most),
-        text => go_duration(text)
-            .filter(|d| !d.is_zero())
-            .map(|d| d.min(most))
-            .ok_or_else(|| Refusal::BadRequest(format!("invalid timeout specified in the request URL - time: invalid duration {text:?}"))),
+        text => go_duration(text).map(|d| if d.is_zero() { most } else { d.min(most) }).ok_or_else(|| {
+            Refusal::BadRequest(format!(
+                "invalid timeout specified in the request URL - time: invalid duration {text:?}"
+            ))
+        }),
     }
 }
 
@@ -263,7 +278,8 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, ms) in [("32s", 32_000), ("1m30s", 90_000), ("300ms", 300), ("1.5h", 5_400_000), ("0", 0)] {
+        for (text, ms) in [("32s", 32_000), ("1m30s", 90_000), ("300ms", 300), ("1.5h", 5_400_000), ("0", 0)]
+        {
             assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "10", "s", "-1s", "1x", "1e3s", "9".repeat(400).as_str()] {

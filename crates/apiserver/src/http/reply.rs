@@ -104,7 +104,11 @@ pub fn text(code: StatusCode, text: &'static str) -> Response<Body> {
 }
 
 /// A document with an ETag: 304 if the client has it; compressed if it is large and the client wants that.
-pub fn document(document: &Document, if_none_match: Option<&str>, accept_encoding: Option<&str>) -> Response<Body> {
+pub fn document(
+    document: &Document,
+    if_none_match: Option<&str>,
+    accept_encoding: Option<&str>,
+) -> Response<Body> {
     let mut response = if document.is_known(if_none_match) {
         let mut response = respond(StatusCode::NOT_MODIFIED, document.content_type, full(""));
         response.headers_mut().remove(CONTENT_TYPE);
@@ -183,7 +187,8 @@ mod tests {
 
     #[test]
     fn yaml_reads_back_as_the_same_tree() {
-        let tree = serde_json::json!({"a": ["x: y", "1", 1, true, "true", null, "multi\nline"], "b": {"c": "no"}});
+        let tree =
+            serde_json::json!({"a": ["x: y", "1", 1, true, "true", null, "multi\nline"], "b": {"c": "no"}});
         let form = Form { encoding: Encoding::Yaml, pretty: false };
         let back = crate::decode::from_yaml(&encode(&tree, form), crate::decode::Limits::default()).unwrap();
         assert_eq!(back.tree, tree);

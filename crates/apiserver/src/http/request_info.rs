@@ -78,8 +78,14 @@ impl RequestInfo {
     }
 
     fn non_resource(method: &Method, path: &str) -> RequestInfo {
-        let verb = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
-        RequestInfo { attributes: Attributes::path(&verb, path), is_resource: false, deeper: false, named_by_path: false }
+        let verb =
+            if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
+        RequestInfo {
+            attributes: Attributes::path(&verb, path),
+            is_resource: false,
+            deeper: false,
+            named_by_path: false,
+        }
     }
 }
 
@@ -124,7 +130,10 @@ mod tests {
         assert_eq!(verb(Method::DELETE, base), of("deletecollection", "tokens", ""));
         assert_eq!(verb(Method::DELETE, &format!("{base}/a")), of("delete", "tokens", "a"));
         assert_eq!(verb(Method::GET, "/apis/ext.cattle.io/v1/watch/tokens/a"), of("watch", "tokens", "a"));
-        assert_eq!(verb(Method::GET, &format!("{base}?fieldSelector=metadata.name%3Dx")), of("list", "tokens", "x"));
+        assert_eq!(
+            verb(Method::GET, &format!("{base}?fieldSelector=metadata.name%3Dx")),
+            of("list", "tokens", "x")
+        );
         assert_eq!(verb(Method::GET, "/apis/ext.cattle.io/v1"), of("get", "", ""));
         assert_eq!(verb(Method::GET, "/api/v1/namespaces/default"), of("get", "namespaces", "default"));
         assert_eq!(verb(Method::GET, &format!("{base}/user%2Da")), of("get", "tokens", "user-a"));

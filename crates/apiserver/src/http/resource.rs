@@ -73,6 +73,7 @@ impl ApiServer {
         let agent = user_agent(request.parts);
         match request.info.attributes.verb.as_str() {
             "create" if !name.is_empty() => Err(Refusal::MethodNotAllowed),
+            "update" | "patch" if name.is_empty() => Err(Refusal::MethodNotAllowed),
             "create" => {
                 let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "CreateOptions", &mut cx)?;
@@ -96,7 +97,8 @@ impl ApiServer {
                 let wanted = request.negotiate(Answer::List)?;
                 let options = query::list_options(request.query, kind.info())?;
                 let lister = self.api.list(kind.as_ref(), &cx, &options).await?;
-                stream::list(kind, cx, lister, &wanted, header(&request.parts.headers, &ACCEPT_ENCODING)).await
+                stream::list(kind, cx, lister, &wanted, header(&request.parts.headers, &ACCEPT_ENCODING))
+                    .await
             }
             "watch" => {
                 let wanted = request.negotiate(Answer::Watch)?;
@@ -126,7 +128,8 @@ impl ApiServer {
             }
             "delete" => {
                 let wanted = request.negotiate(Answer::Object)?;
-                let options = deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
+                let options =
+                    deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
                 let deleted = self.api.delete(kind.as_ref(), &cx, name, &options).await?;
                 if deleted.gone && !kind.info().delete_returns_object {
                     let status = deletion::success(kind.info(), name, &deleted.uid);
@@ -137,7 +140,8 @@ impl ApiServer {
             "deletecollection" => {
                 let Wanted { form, .. } = request.negotiate(Answer::List)?;
                 let list = query::list_options(request.query, kind.info())?;
-                let options = deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
+                let options =
+                    deletion::options(request.parts, request.query, &request.bytes, kind.info(), &mut cx)?;
                 let many = self.api.delete_collection(kind.as_ref(), &cx, &list, &options).await?;
                 Ok(warned(reply::object(StatusCode::OK, &deletion::many(kind.info(), many), form), &cx))
             }
@@ -190,7 +194,8 @@ impl ApiServer {
         let wanted = request.negotiate(Answer::List)?;
         let selection =
             Selection::parse(info, request.query.get("labelSelector"), request.query.get("fieldSelector"))?;
-        let objects: Vec<Tree> = objects.into_iter().filter(|object| selection.matches_with(object, None)).collect();
+        let objects: Vec<Tree> =
+            objects.into_iter().filter(|object| selection.matches_with(object, None)).collect();
         let metadata = serde_json::json!({"resourceVersion": self.api.store.revision().to_string()});
         let tree = match wanted.view {
             View::Object => serde_json::json!({
@@ -201,7 +206,8 @@ impl ApiServer {
                 "items": objects.iter().map(|o| table::partial(o, version)).collect::<Vec<_>>(),
             }),
             View::Table(version) => {
-                let rows = objects.iter().map(|o| table::row_of(cells(o), o, wanted.include, version)).collect();
+                let rows =
+                    objects.iter().map(|o| table::row_of(cells(o), o, wanted.include, version)).collect();
                 table::table(Some(table::columns(info)), rows, metadata, version)
             }
         };
@@ -220,7 +226,10 @@ fn asked_name(kind: &dyn Kind, asked: &Tree) -> String {
 /// The path of a create has no name, but what is wrong with the new object itself is told under its name.
 fn refused_create(kind: &dyn Kind, name: &str, refusal: Refusal) -> Result<Response<Body>, Refusal> {
     match refusal {
-        Refusal::AlreadyExists | Refusal::AlreadyExistsLeaving | Refusal::Conflict(_) | Refusal::Invalid(_) => {
+        Refusal::AlreadyExists
+        | Refusal::AlreadyExistsLeaving
+        | Refusal::Conflict(_)
+        | Refusal::Invalid(_) => {
             Ok(reply::status(&refusal.status(&Subject::new(kind.info(), name)), Form::JSON))
         }
         other => Err(other),
@@ -228,7 +237,14 @@ fn refused_create(kind: &dyn Kind, name: &str, refusal: Refusal) -> Result<Respo
 }
 
 /// One object in the negotiated view. Secrets are only in the object itself: a table or bare metadata never shows them.
-fn one(kind: &dyn Kind, cx: &Cx, code: StatusCode, object: Tree, once: Option<Once>, wanted: &Wanted) -> Response<Body> {
+fn one(
+    kind: &dyn Kind,
+    cx: &Cx,
+    code: StatusCode,
+    object: Tree,
+    once: Option<Once>,
+    wanted: &Wanted,
+) -> Response<Body> {
     let Wanted { view, form, include } = *wanted;
     let response = match (view, once) {
         (View::Object, Some(once)) => reply::object_once(code, object, once, form),
@@ -238,7 +254,8 @@ fn one(kind: &dyn Kind, cx: &Cx, code: StatusCode, object: Tree, once: Option<On
             let row = table::row(kind, &object, cx, include, version);
             let revision = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
             let columns = Some(table::columns(kind.info()));
-            let table = table::table(columns, vec![row], serde_json::json!({"resourceVersion": revision}), version);
+            let table =
+                table::table(columns, vec![row], serde_json::json!({"resourceVersion": revision}), version);
             reply::object(code, &table, form)
         }
     };
@@ -254,7 +271,8 @@ fn warned(mut response: Response<Body>, cx: &Cx) -> Response<Body> {
 fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, bytes: &[u8]) -> Result<Tree, Refusal> {
     let content_type = body::content_type(&parts.headers);
     let decoded = body::decode_object(&content_type, bytes, kind.info())?;
-    let texts: Vec<String> = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    let texts: Vec<String> =
+        decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     match cx.validation {
         Validation::Ignore => {}
         Validation::Warn => texts.into_iter().for_each(|text| cx.warn(text)),
@@ -274,19 +292,22 @@ fn read_patch(kind: &dyn Kind, cx: &Cx, request: &Request<'_>) -> Result<Change,
     let content_type = body::content_type(&request.parts.headers);
     let served = kind.info().patch_types;
     let patch_type = PatchType::from_content_type(&content_type).filter(|t| served.contains(t));
-    let unknown = || {
-        Refusal::UnsupportedMediaType(served.iter().map(|t| t.content_type().to_owned()).collect())
-    };
+    let unknown =
+        || Refusal::UnsupportedMediaType(served.iter().map(|t| t.content_type().to_owned()).collect());
     let patch_type = patch_type.ok_or_else(unknown)?;
     if request.query.has("force") {
-        let error = crate::field_error::FieldError::forbidden("force", "may not be specified for non-apply patch");
+        let error =
+            crate::field_error::FieldError::forbidden("force", "may not be specified for non-apply patch");
         return Err(Refusal::InvalidOptions("PatchOptions", vec![error]));
     }
     let decoded = body::decode_plain(&content_type, &request.bytes)?;
     let patch = decoded.tree;
-    let mut texts: Vec<String> = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    let mut texts: Vec<String> =
+        decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     if patch_type == PatchType::Json {
-        texts.extend(unknown_members(&patch).iter().map(|path| format!("json patch unknown field \"{path}\"")));
+        texts.extend(
+            unknown_members(&patch).iter().map(|path| format!("json patch unknown field \"{path}\"")),
+        );
     }
     match cx.validation {
         Validation::Strict if !texts.is_empty() => {

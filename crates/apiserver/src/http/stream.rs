@@ -34,13 +34,16 @@ pub async fn list(
     if form.encoding == Encoding::Yaml || form.pretty {
         return whole(kind.as_ref(), &cx, lister, view, include, form).await;
     }
-    let mut state = Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "", packer: None };
+    let mut state =
+        Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "", packer: None };
     // Short lists are sent in one piece; only of longer ones can it be said that compressing is worth it.
     let mut first = Vec::new();
     while first.len() <= gzip::THRESHOLD {
         match state.next().await {
             Some(Ok(bytes)) => first.extend_from_slice(&bytes),
-            Some(Err(_)) => return Err(Refusal::Expired { message: COMPACTED.to_owned(), resume: String::new() }),
+            Some(Err(_)) => {
+                return Err(Refusal::Expired { message: COMPACTED.to_owned(), resume: String::new() });
+            }
             None => return Ok(respond(StatusCode::OK, Encoding::Json.content_type(), full(first))),
         }
     }
@@ -67,7 +70,14 @@ const COMPACTED: &str = "the history that this list reads was compacted";
 /// Lists written whole hold at most this many objects; larger ones are asked for in pages or as plain JSON.
 const LARGEST_WHOLE: usize = 10_000;
 
-async fn whole(kind: &dyn Kind, cx: &Cx, mut lister: Lister, view: View, include: Include, form: Form) -> Result<Response<Body>, Refusal> {
+async fn whole(
+    kind: &dyn Kind,
+    cx: &Cx,
+    mut lister: Lister,
+    view: View,
+    include: Include,
+    form: Form,
+) -> Result<Response<Body>, Refusal> {
     let mut items = Vec::new();
     while let Some(page) = lister.page(kind, cx)? {
         tokio::task::yield_now().await;
@@ -146,9 +156,13 @@ impl Listing {
         let mut out = Vec::new();
         if self.stage == Stage::Head {
             let (name, api_version, items) = list_type(kind.as_ref(), self.view);
-            out.extend_from_slice(format!("{{\"kind\":\"{name}\",\"apiVersion\":\"{api_version}\",").as_bytes());
+            out.extend_from_slice(
+                format!("{{\"kind\":\"{name}\",\"apiVersion\":\"{api_version}\",").as_bytes(),
+            );
             if matches!(self.view, View::Table(_)) {
-                out.extend_from_slice(format!("\"columnDefinitions\":{},", table::columns(kind.info())).as_bytes());
+                out.extend_from_slice(
+                    format!("\"columnDefinitions\":{},", table::columns(kind.info())).as_bytes(),
+                );
             }
             out.extend_from_slice(format!("\"{items}\":[").as_bytes());
             self.stage = Stage::Items;

@@ -27,7 +27,9 @@ impl Api {
         fit_type(info, &mut asked)?;
         conform(info, cx, &mut asked, Source::Body)?;
         if !meta_text(&asked, "resourceVersion").is_empty() {
-            return Err(Refusal::BadRequest("resourceVersion should not be set on objects to be created".to_owned()));
+            return Err(Refusal::BadRequest(
+                "resourceVersion should not be set on objects to be created".to_owned(),
+            ));
         }
         let mut races = 0;
         for _ in 0..ATTEMPTS {
@@ -46,7 +48,13 @@ impl Api {
         Err(if races > 0 { Refusal::Conflict(MODIFIED.to_owned()) } else { Refusal::NoFreeName })
     }
 
-    async fn try_create(&self, kind: &dyn Kind, cx: &Cx, asked: &Tree, name: &str) -> Result<Created, Failure> {
+    async fn try_create(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        asked: &Tree,
+        name: &str,
+    ) -> Result<Created, Failure> {
         let collection = kind.collection();
         let mut meta = new_meta(cx);
         take_metadata(asked, &mut meta, cx);
@@ -80,7 +88,10 @@ impl Api {
         let value = frame(&body, &meta);
         if value.len() > eartag_storage::limits::MAX_VALUE {
             // Said here, so that a dry run says it too.
-            return Err(Refusal::TooMuch("Request entity too large: the object is too large to be stored".to_owned()).into());
+            return Err(Refusal::TooMuch(
+                "Request entity too large: the object is too large to be stored".to_owned(),
+            )
+            .into());
         }
         let put = Op::Put { collection, key: name.as_bytes().to_vec(), value };
         let shown_at = |revision: Revision| {
@@ -108,7 +119,9 @@ impl Api {
             .collect();
         match self.store.commit(commit).await {
             Ok(revision) => Ok(Created { object: shown_at(revision)?, once }),
-            Err(CommitError::Conflict { condition }) if means_taken.get(condition).copied().unwrap_or(true) => {
+            Err(CommitError::Conflict { condition })
+                if means_taken.get(condition).copied().unwrap_or(true) =>
+            {
                 Err(Failure::Taken)
             }
             Err(CommitError::Conflict { .. }) => Err(Failure::Raced),
@@ -251,7 +264,10 @@ fn writable(asked: &Tree, taken: &Tree) -> Tree {
     fn common(asked: &Tree, taken: &Tree) -> Tree {
         match (asked, taken) {
             (Tree::Object(asked), Tree::Object(taken)) => Tree::Object(
-                asked.iter().filter_map(|(key, a)| taken.get(key).map(|t| (key.clone(), common(a, t)))).collect(),
+                asked
+                    .iter()
+                    .filter_map(|(key, a)| taken.get(key).map(|t| (key.clone(), common(a, t))))
+                    .collect(),
             ),
             _ => asked.clone(),
         }

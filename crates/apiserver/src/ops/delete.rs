@@ -158,14 +158,17 @@ impl Api {
             }
             Err(CommitError::Conflict { .. }) => Ok(None),
             // An unknown outcome is settled by looking whether this very object is still there.
-            Err(CommitError::Unknown) if !self.holds(collection, &key, &uid) => Ok(Some(Deleted { object, gone, uid })),
+            Err(CommitError::Unknown) if !self.holds(collection, &key, &uid) => {
+                Ok(Some(Deleted { object, gone, uid }))
+            }
             Err(error) => Err(commit_refusal(error)),
         }
     }
 }
 
 fn check_preconditions(options: &DeleteOptions, uid: &str, revision: &str) -> Result<(), Refusal> {
-    let differs = |wanted: &Option<String>, is: &str| wanted.as_deref().filter(|w| *w != is).map(str::to_owned);
+    let differs =
+        |wanted: &Option<String>, is: &str| wanted.as_deref().filter(|w| *w != is).map(str::to_owned);
     if let Some(wanted) = differs(&options.uid, uid) {
         return Err(Refusal::Precondition(format!(
             "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"

@@ -76,7 +76,9 @@ impl super::Api {
 
     /// Waits a little for a revision that lies in the future, then refuses.
     pub(crate) async fn await_revision(&self, asked: u64) -> Result<(), Refusal> {
-        if asked <= self.store.revision().get() || self.store.wait_for(Revision::new(asked), FUTURE_WAIT).await {
+        if asked <= self.store.revision().get()
+            || self.store.wait_for(Revision::new(asked), FUTURE_WAIT).await
+        {
             return Ok(());
         }
         Err(Refusal::FutureRevision { asked, current: self.store.revision().get() })
@@ -255,13 +257,17 @@ impl ContinueToken {
         let json = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
             .map_err(|_| bad("continue key is not valid: not base64"))?;
-        let wire: Wire =
-            serde_json::from_slice(&json).map_err(|_| bad("continue key is not valid: not a token of this server"))?;
+        let wire: Wire = serde_json::from_slice(&json)
+            .map_err(|_| bad("continue key is not valid: not a token of this server"))?;
         if wire.v != WIRE_VERSION {
             return Err(bad("continue key is not valid: server does not recognize this encoded version"));
         }
         let revision = match wire.rv {
-            0 => return Err(bad("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")),
+            0 => {
+                return Err(bad(
+                    "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+                ));
+            }
             rv => u64::try_from(rv).ok(),
         };
         let after = wire.start.strip_suffix('\0').unwrap_or(&wire.start);
@@ -300,7 +306,9 @@ mod tests {
         let version = URL_SAFE_NO_PAD.encode(br#"{"v":"v9","rv":5,"start":"a"}"#);
         for bad in ["%%%", "e30", &empty, &zero, &path, &version, &"a".repeat(5000)] {
             match ContinueToken::parse(bad) {
-                Err(Refusal::BadRequest(text)) => assert!(text.starts_with("invalid continue token: "), "{text}"),
+                Err(Refusal::BadRequest(text)) => {
+                    assert!(text.starts_with("invalid continue token: "), "{text}")
+                }
                 _ => panic!("{bad} was taken"),
             }
         }

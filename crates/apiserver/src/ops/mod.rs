@@ -57,9 +57,11 @@ impl Api {
 
     /// The entry of that name within the scope. Nothing of the object is looked at before (DEC12).
     fn find(&self, kind: &dyn Kind, scope: &Scope, name: &str) -> Result<Entry, Refusal> {
-        let entry = self.store.get(kind.collection(), name.as_bytes()).ok_or_else(|| match kind.not_found_hint(name) {
-            Some(hint) => Refusal::NotFoundHint(hint),
-            None => Refusal::NotFound,
+        let entry = self.store.get(kind.collection(), name.as_bytes()).ok_or_else(|| {
+            match kind.not_found_hint(name) {
+                Some(hint) => Refusal::NotFoundHint(hint),
+                None => Refusal::NotFound,
+            }
         })?;
         if in_scope(kind, scope, &entry) && exists(kind, &entry) { Ok(entry) } else { Err(Refusal::NotFound) }
     }
@@ -95,14 +97,18 @@ pub(crate) enum Source {
 pub(crate) fn conform(info: &ResourceInfo, cx: &Cx, asked: &mut Tree, source: Source) -> Result<(), Refusal> {
     let checked = decode::check(&info.schema, asked, info.kind);
     if let Some(error) = checked.errors.first() {
-        let text = format!("{} in version \"{}\" cannot be handled as a {}: {error}", info.kind, info.version, info.kind);
+        let text = format!(
+            "{} in version \"{}\" cannot be handled as a {}: {error}",
+            info.kind, info.version, info.kind
+        );
         return Err(match source {
             Source::Body => Refusal::BadRequest(text),
             Source::Patch => Refusal::Invalid(vec![FieldError::invalid("patch", "", error)]),
         });
     }
     if !checked.unknown.is_empty() {
-        let texts: Vec<String> = checked.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+        let texts: Vec<String> =
+            checked.unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
         match (cx.validation, source) {
             (Validation::Ignore, _) => {}
             (Validation::Warn, _) => texts.into_iter().for_each(|text| cx.warn(text)),
@@ -154,4 +160,3 @@ fn corrupt(why: crate::kind::Corrupt) -> Refusal {
 
 /// How often a write that lost a race is tried anew on the newest object.
 const ATTEMPTS: usize = 8;
-

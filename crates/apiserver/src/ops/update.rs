@@ -28,7 +28,13 @@ pub enum Change {
 
 impl Api {
     /// Changes an object, or says what it would become (`cx.dry_run`).
-    pub async fn update(&self, kind: &dyn Kind, cx: &Cx, name: &str, change: &Change) -> Result<Tree, Refusal> {
+    pub async fn update(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        name: &str,
+        change: &Change,
+    ) -> Result<Tree, Refusal> {
         let scope = kind.scope(cx, Verb::Update).await?;
         for _ in 0..ATTEMPTS {
             let before = record(self.find(kind, &scope, name)?)?;
@@ -125,7 +131,8 @@ impl Api {
         body: &[u8],
     ) -> Result<Vec<eartag_api::meta::Managed>, Refusal> {
         let info = kind.info();
-        let after = show(kind, &Stored { name: old.name, meta, body, revision: old.revision }, cx).map_err(corrupt)?;
+        let after = show(kind, &Stored { name: old.name, meta, body, revision: old.revision }, cx)
+            .map_err(corrupt)?;
         Ok(managed::on_update(
             &meta.managed,
             &info.schema,
@@ -199,7 +206,9 @@ fn check_identity(kind: &dyn Kind, old: &Stored<'_>, asked: &Tree, source: Sourc
 fn asked_managed(asked: &Tree, cx: &Cx) -> Option<Vec<eartag_api::meta::Managed>> {
     let wanted = asked_metadata(asked).and_then(|m| m.get("managedFields"))?;
     managed::parse(wanted)
-        .inspect_err(|why| cx.warn(format!("metadata.managedFields was not understood and stays as it was: {why}")))
+        .inspect_err(|why| {
+            cx.warn(format!("metadata.managedFields was not understood and stays as it was: {why}"))
+        })
         .ok()
 }
 

@@ -175,15 +175,16 @@ impl Watcher {
     /// The next event; `None` when the watch is over.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
+            // Asked before each event: what happens after a revocation is not told any more.
+            if !self.may_go_on() || !self.still_allowed().await {
+                return None;
+            }
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
             self.bookmark_if_due();
             if !self.pending.is_empty() {
                 continue;
-            }
-            if !self.may_go_on() || !self.still_allowed().await {
-                return None;
             }
             self.cx.now_ms = self.cx.world.now_ms();
             if self.lister.is_some() {
@@ -240,7 +241,8 @@ impl Watcher {
                 self.lister = None;
                 if self.announce_end {
                     let mut bookmark = self.bookmark(self.from);
-                    if let Some(metadata) = bookmark.object.get_mut("metadata").and_then(Value::as_object_mut) {
+                    if let Some(metadata) = bookmark.object.get_mut("metadata").and_then(Value::as_object_mut)
+                    {
                         metadata.insert("annotations".to_owned(), json!({ INITIAL_END: "true" }));
                     }
                     self.pending.push_back(bookmark);

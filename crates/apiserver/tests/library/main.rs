@@ -2,18 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod create;
-//TODO mod delete;
-//TODO mod delete_many;
-//TODO mod discovery;
-//TODO mod door;
+mod delete;
+mod delete_many;
+mod discovery;
+mod door;
 mod get;
 mod list;
 mod list_views;
-//TODO mod model;
-//TODO mod patch;
-//TODO mod reviews;
+mod model;
+mod patch;
+mod reviews;
 mod support;
-//TODO mod update;
-//TODO mod watch;
-//TODO mod watch_ends;
+mod update;
+mod watch;
+mod watch_ends;
 mod widgets;

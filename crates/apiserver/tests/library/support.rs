@@ -64,12 +64,17 @@ impl World for TestWorld {
 #[derive(Default)]
 pub struct TestAuthorizer {
     pub asked: Mutex<Vec<Attributes>>,
+    pub generation: AtomicU64,
+    pub banned: Mutex<Vec<String>>,
 }
 
 #[async_trait]
 impl Authorizer for TestAuthorizer {
     async fn authorize(&self, user: &UserInfo, wants: &Attributes) -> Decision {
         self.asked.lock().push(wants.clone());
+        if self.banned.lock().contains(&user.name) {
+            return Decision::Deny(String::new());
+        }
         match user.name.as_str() {
             "stranger" => Decision::Deny(String::new()),
             "<b>stranger</b>" => Decision::Deny("no & never".to_owned()),
@@ -77,6 +82,10 @@ impl Authorizer for TestAuthorizer {
             "broken" => Decision::Error("connection refused by 10.1.2.3".to_owned()),
             _ => Decision::Allow,
         }
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     async fn rules(&self, _user: &UserInfo) -> Vec<GrantedRule> {

@@ -303,7 +303,7 @@ impl Fixed for Places {
             .to_vec()
     }
 
-    fn row(&self, object: &Tree) -> Vec<Tree> {
-        vec![object["metadata"]["name"].clone()]
+    fn row(&self, _object: &Tree) -> Vec<Tree> {
+        Vec::new()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use eartag_api::frame;
 use eartag_api::meta::Uid;
@@ -20,7 +19,6 @@ use crate::record::{
 #[derive(Default)]
 pub struct Rbac {
     state: RwLock<State>,
-    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -93,16 +91,6 @@ impl Rbac {
         for change in changes.iter().filter(|change| is_ours(change.collection)) {
             state.change(change.collection, change.old.as_ref(), change.new.as_ref());
         }
-        drop(state);
-        if changes.iter().any(decides) {
-            self.generation.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    /// A number that moves after every commit that may have changed an answer, so that what lasts (a watch) can ask again.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
     }
 
     /// Whether the caller may do this.
@@ -127,6 +115,16 @@ impl Rbac {
     /// All rules that hold for the caller, for rule reviews and escalation checks.
     #[must_use]
     pub fn rules_for(&self, user: &str, groups: &[String]) -> Vec<Rule> {
+        let mut rules = self.granted(user, groups);
+        if self.state.read().reads_self(user, groups) {
+            rules.push(own_user_rule(user));
+        }
+        rules
+    }
+
+    /// The same without what is about the caller's own user object, for comparing one user with another.
+    #[must_use]
+    pub fn granted(&self, user: &str, groups: &[String]) -> Vec<Rule> {
         let mut rules = if has(groups, MASTERS) { everything() } else { Vec::new() };
         rules.extend_from_slice(&PUBLIC);
         if has(groups, AUTHENTICATED) {
@@ -139,9 +137,6 @@ impl Rbac {
                     rules.push(rule.clone());
                 }
             }
-        }
-        if state.reads_self(user, groups) {
-            rules.push(own_user_rule(user));
         }
         rules
     }
@@ -248,16 +243,6 @@ fn own_user_rule(user: &str) -> Rule {
 
 fn has(groups: &[String], group: &str) -> bool {
     groups.iter().any(|g| g == group)
-}
-
-/// Whether a change can move a grant. Of users only that they come and go does, not their passwords or names.
-fn decides(change: &Change) -> bool {
-    let person = |entry: &Option<Entry>| {
-        let head = entry.as_ref().and_then(|entry| frame::head(entry.value()));
-        head.filter(|head| !head.deleted).map(|head| head.uid)
-    };
-    is_ours(change.collection)
-        && (change.collection != collections::USERS || person(&change.old) != person(&change.new))
 }
 
 fn is_ours(collection: CollectionId) -> bool {

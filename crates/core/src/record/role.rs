@@ -53,7 +53,7 @@ impl GlobalRoleBindingRecord {
             let ((role, user, group_principal), rest) =
                 postcard::take_from_bytes::<(String, String, String)>(bytes).ok()?;
             // Anything behind the three names means that it is a newer record, and damaged.
-            rest.is_empty().then(|| Self { role, user, group_principal, user_uid: None, role_uid: None })
+            rest.is_empty().then_some(Self { role, user, group_principal, user_uid: None, role_uid: None })
         };
         super::decode(bytes).or_else(older)
     }

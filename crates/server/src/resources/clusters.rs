@@ -26,8 +26,7 @@ pub struct Clusters {
 impl Clusters {
     /// The lens.
     pub fn new(store: Store) -> Result<Clusters, SchemaError> {
-        let columns =
-            vec![NAME_COLUMN, column("Display Name", 0, "Name shown to people."), AGE_COLUMN];
+        let columns = vec![NAME_COLUMN, column("Display Name", 0, "Name shown to people."), AGE_COLUMN];
         let info = ResourceInfo {
             verbs: READ,
             ..management(
@@ -47,7 +46,10 @@ impl Clusters {
 const MOST_ASKED: usize = 1000;
 
 async fn may_get(cx: &Cx, name: &str) -> bool {
-    cx.authorizer.authorize(&cx.user, &Attributes::resource("get", MANAGEMENT, "clusters", name)).await.allowed()
+    cx.authorizer
+        .authorize(&cx.user, &Attributes::resource("get", MANAGEMENT, "clusters", name))
+        .await
+        .allowed()
 }
 
 #[async_trait]
@@ -66,7 +68,8 @@ impl Kind for Clusters {
         if verb == Verb::Get || may_get(cx, "").await {
             return Ok(Scope::All);
         }
-        let range = Range { collection: CLUSTERS, scope: Scope::All, after: None, limit: MOST_ASKED, at: None };
+        let range =
+            Range { collection: CLUSTERS, scope: Scope::All, after: None, limit: MOST_ASKED, at: None };
         let known = self.store.range(&range).map(|page| page.entries).unwrap_or_default();
         let mut visible = Vec::new();
         for entry in &known {
@@ -78,8 +81,8 @@ impl Kind for Clusters {
     }
 
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
-        let record =
-            ClusterRecord::decode(stored.body).ok_or_else(|| Corrupt("the cluster cannot be decoded".to_owned()))?;
+        let record = ClusterRecord::decode(stored.body)
+            .ok_or_else(|| Corrupt("the cluster cannot be decoded".to_owned()))?;
         let updated = ClusterCondition {
             kind: "Updated".to_owned(),
             status: "True".to_owned(),

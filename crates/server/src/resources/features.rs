@@ -59,8 +59,8 @@ impl Kind for Features {
     }
 
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
-        let record =
-            FeatureRecord::decode(stored.body).ok_or_else(|| Corrupt("the feature cannot be decoded".to_owned()))?;
+        let record = FeatureRecord::decode(stored.body)
+            .ok_or_else(|| Corrupt("the feature cannot be decoded".to_owned()))?;
         let known = features::find(stored.name);
         let feature = Feature {
             spec: FeatureSpec { value: record.value },
@@ -93,7 +93,10 @@ impl Kind for Features {
             return Ok(Draft::of(before.encode()));
         }
         let Some(info) = features::find(old.name) else {
-            return Err(Refusal::Invalid(vec![FieldError::forbidden("spec.value", "this server has no such feature")]));
+            return Err(Refusal::Invalid(vec![FieldError::forbidden(
+                "spec.value",
+                "this server has no such feature",
+            )]));
         };
         let after = features::change(info, before, asked.spec.value)
             .map_err(|locked| Refusal::Denied(locked.to_string()))?;

@@ -58,8 +58,10 @@ impl Namespaces {
     /// The resource.
     pub fn new() -> Result<Namespaces, SchemaError> {
         let schema = schema::<Namespace>("io.k8s.api.core.v1.Namespace")?;
-        let columns = vec![NAME_COLUMN, column("Status", 0, "Whether the namespace is active."), super::AGE_COLUMN];
-        let description = "Namespace is a named room for objects; all objects of this server live outside of namespaces.";
+        let columns =
+            vec![NAME_COLUMN, column("Status", 0, "Whether the namespace is active."), super::AGE_COLUMN];
+        let description =
+            "Namespace is a named room for objects; all objects of this server live outside of namespaces.";
         let mut info = read_only("", "v1", "Namespace", "namespaces", "namespace", description, schema);
         info.short_names = &["ns"];
         info.columns = columns;

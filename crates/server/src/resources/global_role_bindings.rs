@@ -84,9 +84,14 @@ impl Kind for GlobalRoleBindings {
             errors.push(FieldError::required("globalRoleName", "the role to give"));
         }
         match (record.user.is_empty(), record.group_principal.is_empty()) {
-            (true, true) => errors.push(FieldError::required("userName", "one of userName and groupPrincipalName")),
+            (true, true) => {
+                errors.push(FieldError::required("userName", "one of userName and groupPrincipalName"))
+            }
             (false, false) => {
-                errors.push(FieldError::forbidden("groupPrincipalName", "may not be set together with userName"));
+                errors.push(FieldError::forbidden(
+                    "groupPrincipalName",
+                    "may not be set together with userName",
+                ));
             }
             _ => {}
         }

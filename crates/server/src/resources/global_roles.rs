@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_api::management::GlobalRole;
-use eartag_api::meta::Meta;
+use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
@@ -46,14 +46,18 @@ impl GlobalRoles {
         Ok(GlobalRoles { info, tables, store })
     }
 
-    fn in_use(&self, role: &str) -> bool {
+    /// Whether there are bindings to this very role. One that comes while its deletion is being committed stays behind, and gives nothing.
+    fn in_use(&self, role: &str, uid: Uid) -> bool {
         let mut after = None;
         loop {
-            let range = Range { collection: GLOBAL_ROLE_BINDINGS, scope: Scope::All, after, limit: 500, at: None };
+            let range =
+                Range { collection: GLOBAL_ROLE_BINDINGS, scope: Scope::All, after, limit: 500, at: None };
             let Ok(page) = self.store.range(&range) else { return true };
             let bound = page.entries.iter().any(|entry| {
                 let body = eartag_api::frame::split(entry.value()).map(|(body, _)| body).unwrap_or_default();
-                eartag_core::GlobalRoleBindingRecord::decode(body).is_some_and(|binding| binding.role == role)
+                eartag_core::GlobalRoleBindingRecord::decode(body).is_some_and(|binding| {
+                    binding.role == role && binding.role_uid.is_none_or(|bound| bound == uid)
+                })
             });
             if bound || !page.more {
                 return bound;
@@ -141,8 +145,10 @@ impl Kind for GlobalRoles {
         if GlobalRoleRecord::decode(old.body).is_some_and(|record| record.builtin) {
             return Err(Refusal::Forbidden("cannot delete builtin GlobalRoles".to_owned()));
         }
-        if self.in_use(old.name) {
-            return Err(Refusal::Conflict("the role is bound; delete its GlobalRoleBindings first".to_owned()));
+        if self.in_use(old.name, old.meta.uid) {
+            return Err(Refusal::Conflict(
+                "the role is bound; delete its GlobalRoleBindings first".to_owned(),
+            ));
         }
         Ok(Vec::new())
     }

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use eartag_api::frame;
 use eartag_api::meta::Meta;
 use eartag_api::rbac::{
-    AggregationRule, ClusterRole, ClusterRoleBinding, LabelSelector, LabelSelectorRequirement, RoleRef, Subject,
+    AggregationRule, ClusterRole, ClusterRoleBinding, LabelSelector, LabelSelectorRequirement, RoleRef,
+    Subject,
 };
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::{Naming, ResourceInfo};
@@ -51,13 +52,22 @@ impl ClusterRoles {
         Ok(ClusterRoles { info, tables })
     }
 
-    async fn checked(&self, name: &str, asked: &Tree, before: Option<&ClusterRoleRecord>, cx: &Cx) -> Result<Draft, Refusal> {
+    async fn checked(
+        &self,
+        name: &str,
+        asked: &Tree,
+        before: Option<&ClusterRoleRecord>,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
         let asked: ClusterRole = typed(asked)?;
         let mut errors = Vec::new();
         for (at, rule) in asked.rules.iter().enumerate() {
             let field = format!("rules[{at}]");
             if rule.verbs.is_empty() {
-                errors.push(FieldError::required(format!("{field}.verbs"), "verbs must contain at least one value"));
+                errors.push(FieldError::required(
+                    format!("{field}.verbs"),
+                    "verbs must contain at least one value",
+                ));
             }
             if rule.non_resource_urls.is_empty() {
                 if rule.api_groups.is_empty() {
@@ -68,9 +78,16 @@ impl ClusterRoles {
                     let why = "resource rules must supply at least one resource";
                     errors.push(FieldError::required(format!("{field}.resources"), why));
                 }
-            } else if !(rule.api_groups.is_empty() && rule.resources.is_empty() && rule.resource_names.is_empty()) {
+            } else if !(rule.api_groups.is_empty()
+                && rule.resources.is_empty()
+                && rule.resource_names.is_empty())
+            {
                 let why = "rules cannot apply to both regular resources and non-resource URLs";
-                errors.push(FieldError::invalid(format!("{field}.nonResourceURLs"), rule.non_resource_urls.clone(), why));
+                errors.push(FieldError::invalid(
+                    format!("{field}.nonResourceURLs"),
+                    rule.non_resource_urls.clone(),
+                    why,
+                ));
             }
         }
         if !errors.is_empty() {
@@ -84,8 +101,13 @@ impl ClusterRoles {
             && before.is_none_or(|before| before.aggregation != record.aggregation);
         if aggregates {
             // What an aggregated role will grant is for others to say later, so only those who hold everything may make one.
-            rules::may_grant(&self.tables, cx, &rbac::everything(), &Attributes::resource("escalate", RBAC, "clusterroles", name))
-                .await?;
+            rules::may_grant(
+                &self.tables,
+                cx,
+                &rbac::everything(),
+                &Attributes::resource("escalate", RBAC, "clusterroles", name),
+            )
+            .await?;
         }
         if before.is_none_or(|before| before.rules != record.rules) {
             let escalate = Attributes::resource("escalate", RBAC, "clusterroles", name);
@@ -110,7 +132,11 @@ impl Kind for ClusterRoles {
             .ok_or_else(|| Corrupt("the cluster role cannot be decoded".to_owned()))?;
         let aggregated = record.aggregation.is_some();
         // The rules of an aggregated role are those that it gathers.
-        let shown = if aggregated { self.tables.rbac.role(false, stored.name).unwrap_or_default() } else { record.rules };
+        let shown = if aggregated {
+            self.tables.rbac.role(false, stored.name).unwrap_or_default()
+        } else {
+            record.rules
+        };
         let aggregation_rule = record.aggregation.map(to_aggregation_rule);
         fill(object, &ClusterRole { aggregation_rule, rules: rules::to_policy(shown) });
         Ok(())
@@ -120,7 +146,14 @@ impl Kind for ClusterRoles {
         self.checked(name, asked, None, cx).await
     }
 
-    async fn change(&self, old: &Stored<'_>, _seen: &Tree, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        _seen: &Tree,
+        asked: &Tree,
+        _meta: &mut Meta,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
         let before = ClusterRoleRecord::decode(old.body).unwrap_or_default();
         self.checked(old.name, asked, Some(&before), cx).await
     }
@@ -198,7 +231,12 @@ impl ClusterRoleBindings {
     }
 
     /// The rules of the role, and the condition that it stays as it is while the binding is written.
-    async fn checked(&self, asked: &Tree, before: Option<&ClusterRoleBindingRecord>, cx: &Cx) -> Result<Draft, Refusal> {
+    async fn checked(
+        &self,
+        asked: &Tree,
+        before: Option<&ClusterRoleBindingRecord>,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
         let asked: ClusterRoleBinding = typed(asked)?;
         let errors = check(&asked, before);
         if !errors.is_empty() {
@@ -252,7 +290,11 @@ fn check(asked: &ClusterRoleBinding, before: Option<&ClusterRoleBindingRecord>) 
         }
         match subject.kind.as_str() {
             "User" | "Group" if !subject.api_group.is_empty() && subject.api_group != RBAC => {
-                errors.push(FieldError::unsupported(format!("{field}.apiGroup"), subject.api_group.clone(), &[RBAC]));
+                errors.push(FieldError::unsupported(
+                    format!("{field}.apiGroup"),
+                    subject.api_group.clone(),
+                    &[RBAC],
+                ));
             }
             "User" | "Group" => {}
             "ServiceAccount" if subject.namespace.is_empty() => {
@@ -271,7 +313,11 @@ fn check(asked: &ClusterRoleBinding, before: Option<&ClusterRoleBindingRecord>) 
 
 fn to_record(asked: ClusterRoleBinding) -> ClusterRoleBindingRecord {
     let subject = |s: Subject| record::Subject {
-        api_group: if s.api_group.is_empty() && s.kind != "ServiceAccount" { RBAC.to_owned() } else { s.api_group },
+        api_group: if s.api_group.is_empty() && s.kind != "ServiceAccount" {
+            RBAC.to_owned()
+        } else {
+            s.api_group
+        },
         kind: s.kind,
         name: s.name,
         namespace: s.namespace,
@@ -321,7 +367,14 @@ impl Kind for ClusterRoleBindings {
         self.checked(asked, None, cx).await
     }
 
-    async fn change(&self, old: &Stored<'_>, _seen: &Tree, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        _seen: &Tree,
+        asked: &Tree,
+        _meta: &mut Meta,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
         let before = ClusterRoleBindingRecord::decode(old.body).unwrap_or_default();
         self.checked(asked, Some(&before), cx).await
     }

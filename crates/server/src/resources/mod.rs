@@ -67,12 +67,19 @@ const fn column(name: &'static str, priority: u8, description: &'static str) -> 
 }
 
 /// Everything that is served, in the order of group priority: management before ext (kubernetes-api.md §0.2), and the kinds that more than one door needs.
-pub fn registry(tables: &Arc<Tables>, store: &Store, world: &Arc<dyn World>) -> Result<(Registry, Kinds), SchemaError> {
+pub fn registry(
+    tables: &Arc<Tables>,
+    store: &Store,
+    world: &Arc<dyn World>,
+) -> Result<(Registry, Kinds), SchemaError> {
     let kinds = Kinds {
         tokens: Arc::new(tokens::Tokens::new(tables.clone(), store.clone())?),
         users: Arc::new(users::Users::new(tables.clone(), store.clone())?),
         global_roles: Arc::new(global_roles::GlobalRoles::new(tables.clone(), store.clone())?),
-        global_role_bindings: Arc::new(global_role_bindings::GlobalRoleBindings::new(tables.clone(), store.clone())?),
+        global_role_bindings: Arc::new(global_role_bindings::GlobalRoleBindings::new(
+            tables.clone(),
+            store.clone(),
+        )?),
         settings: Arc::new(settings::Settings::new(tables.clone())?),
         features: Arc::new(features::Features::new(tables.clone())?),
     };
@@ -86,12 +93,23 @@ pub fn registry(tables: &Arc<Tables>, store: &Store, world: &Arc<dyn World>) -> 
         .with(stored(&kinds.features))
         .with(Resource::Stored(Arc::new(clusters::Clusters::new(store.clone())?)))
         .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoles::new(tables.clone())?)))
-        .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoleBindings::new(tables.clone(), store.clone())?)));
+        .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoleBindings::new(
+            tables.clone(),
+            store.clone(),
+        )?)));
     for review in reviews::all(reviews::Schemas {
-        self_access: schema::<eartag_api::review::SelfSubjectAccessReview>("io.k8s.api.authorization.v1.SelfSubjectAccessReview")?,
-        access: schema::<eartag_api::review::SubjectAccessReview>("io.k8s.api.authorization.v1.SubjectAccessReview")?,
-        rules: schema::<eartag_api::review::SelfSubjectRulesReview>("io.k8s.api.authorization.v1.SelfSubjectRulesReview")?,
-        identity: schema::<eartag_api::review::SelfSubjectReview>("io.k8s.api.authentication.v1.SelfSubjectReview")?,
+        self_access: schema::<eartag_api::review::SelfSubjectAccessReview>(
+            "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+        )?,
+        access: schema::<eartag_api::review::SubjectAccessReview>(
+            "io.k8s.api.authorization.v1.SubjectAccessReview",
+        )?,
+        rules: schema::<eartag_api::review::SelfSubjectRulesReview>(
+            "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
+        )?,
+        identity: schema::<eartag_api::review::SelfSubjectReview>(
+            "io.k8s.api.authentication.v1.SelfSubjectReview",
+        )?,
     }) {
         registry = registry.with(review);
     }

@@ -62,7 +62,7 @@ pub async fn may_grant(
 /// rights that the user has, or the verb `escalate` on the user (DEC50). That the caller may update or delete users at all is asked elsewhere.
 pub async fn may_overrule(tables: &Tables, cx: &Cx, user: &str) -> Result<(), Refusal> {
     let groups = [AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
-    let theirs = tables.rbac.rules_for(user, &groups);
+    let theirs = tables.rbac.granted(user, &groups);
     if tables.rbac.covers(&cx.user.name, &cx.user.groups, &theirs).is_ok() {
         return Ok(());
     }
@@ -70,7 +70,10 @@ pub async fn may_overrule(tables: &Tables, cx: &Cx, user: &str) -> Result<(), Re
     if cx.authorizer.authorize(&cx.user, &escalate).await.allowed() {
         return Ok(());
     }
-    Err(Refusal::Forbidden(format!("user {:?} has permissions that user {:?} does not hold", user, cx.user.name)))
+    Err(Refusal::Forbidden(format!(
+        "user {:?} has permissions that user {:?} does not hold",
+        user, cx.user.name
+    )))
 }
 
 fn describe(rule: &Rule) -> String {

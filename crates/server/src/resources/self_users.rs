@@ -20,7 +20,8 @@ pub struct SelfUsers {
 impl SelfUsers {
     /// The resource.
     pub fn new() -> Result<SelfUsers, SchemaError> {
-        let description = "SelfUser tells the caller the id of their own user. It is answered and not stored.";
+        let description =
+            "SelfUser tells the caller the id of their own user. It is answered and not stored.";
         let schema = schema::<SelfUser>("io.cattle.ext.v1.SelfUser")?;
         Ok(SelfUsers { info: create_only("SelfUser", "selfusers", "selfuser", description, schema) })
     }

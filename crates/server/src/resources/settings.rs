@@ -28,7 +28,11 @@ pub struct Settings {
 impl Settings {
     /// The lens; values in force come from the table.
     pub fn new(tables: Arc<Tables>) -> Result<Settings, SchemaError> {
-        let columns = vec![NAME_COLUMN, column("Value", 0, "The value in force."), column("Source", 1, "Where it comes from.")];
+        let columns = vec![
+            NAME_COLUMN,
+            column("Value", 0, "The value in force."),
+            column("Source", 1, "Where it comes from."),
+        ];
         let info = ResourceInfo {
             verbs: NO_CREATE,
             ..management(
@@ -56,14 +60,15 @@ impl Kind for Settings {
 
     /// A name that differs from a known one in case only, as one does in the seed (DEC42).
     fn not_found_hint(&self, name: &str) -> Option<String> {
-        let meant = settings::all().iter().find(|info| info.name.eq_ignore_ascii_case(name) && info.name != name)?;
+        let meant =
+            settings::all().iter().find(|info| info.name.eq_ignore_ascii_case(name) && info.name != name)?;
         Some(format!("did you mean {:?}?", meant.name))
     }
 
     /// `value` is the stored one, as in the reference: empty stands for the default. The environment's wins and shows.
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
-        let record =
-            SettingRecord::decode(stored.body).ok_or_else(|| Corrupt("the setting cannot be decoded".to_owned()))?;
+        let record = SettingRecord::decode(stored.body)
+            .ok_or_else(|| Corrupt("the setting cannot be decoded".to_owned()))?;
         let effective = self.tables.settings.effective(stored.name);
         let from_env = effective.source == Source::Env;
         let setting = Setting {
@@ -80,14 +85,24 @@ impl Kind for Settings {
         Err(Refusal::MethodNotAllowed)
     }
 
-    async fn change(&self, old: &Stored<'_>, seen: &Tree, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        seen: &Tree,
+        asked: &Tree,
+        _meta: &mut Meta,
+        cx: &Cx,
+    ) -> Result<Draft, Refusal> {
         let before = SettingRecord::decode(old.body).unwrap_or_default();
         let asked: Setting = typed(asked)?;
         if seen.get("value").and_then(Tree::as_str) == Some(asked.value.as_str()) {
             return Ok(Draft::of(before.encode()));
         }
         let Some(info) = settings::find(old.name) else {
-            return Err(Refusal::Invalid(vec![FieldError::forbidden("value", "this server has no such setting")]));
+            return Err(Refusal::Invalid(vec![FieldError::forbidden(
+                "value",
+                "this server has no such setting",
+            )]));
         };
         let from_env = self.tables.settings.effective(old.name).source == Source::Env;
         validate_write(info, from_env).map_err(|refusal| Refusal::BadRequest(refusal.message))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_api::ext::{Token, TokenPrincipal, TokenSpec, TokenStatus};
+use eartag_api::frame;
 use eartag_api::meta::Meta;
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::{Column, Naming, ResourceInfo};
@@ -18,15 +19,17 @@ use eartag_core::duration::ttl_cell;
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
 use eartag_core::token::{
-    ClusterAccess, CreateToken, Creator, Proof, RefusalKind, Standing, TokenRefusal, UpdateToken, create, shown_enabled,
-    update,
+    ClusterAccess, CreateToken, Creator, Proof, RefusalKind, Standing, TokenRefusal, UpdateToken, create,
+    shown_enabled, update,
 };
 use eartag_core::{Credential, Face, Lifetime, Principal, TokenRecord};
-use eartag_storage::{CollectionId, Condition, Scope, Store};
+use eartag_storage::{CollectionId, Condition, Entry, Scope, Store};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::{AGE_COLUMN, ALL_VERBS, EXT, MANAGEMENT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed};
+use super::{
+    AGE_COLUMN, ALL_VERBS, EXT, MANAGEMENT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed,
+};
 use crate::authn::{Caller, TOKEN_ID};
 use crate::observer::Tables;
 use crate::sweeper::owner_exists;
@@ -55,7 +58,7 @@ pub struct Tokens {
     tables: Arc<Tables>,
     store: Store,
     /// [`MOST_TOKENS`], less in tests.
-    most: u64,
+    pub(super) most: u64,
 }
 
 impl Tokens {
@@ -233,7 +236,9 @@ impl Kind for Tokens {
         let proof = match (caller.and_then(Caller::own_token), token_id(cx)) {
             (Some(token), _) => Proof::Token(&token.principal),
             _ if caller.is_some_and(Caller::is_certificate_login) => Proof::Certificate,
-            (None, Some(id)) => named.as_ref().map_or(Proof::Unknown(id), |token| Proof::Token(&token.principal)),
+            (None, Some(id)) => {
+                named.as_ref().map_or(Proof::Unknown(id), |token| Proof::Token(&token.principal))
+            }
             (None, None) => Proof::Missing,
         };
         let creator = Creator { name: &cx.user.name, user: user.as_deref(), proof };
@@ -250,12 +255,16 @@ impl Kind for Tokens {
             ],
         };
         // A name is unique over both faces (DEC21).
-        let mut conditions = vec![Condition::Absent { collection: LEGACY_TOKENS, key: name.as_bytes().to_vec() }];
-        // The owner who was judged must still be there.
-        if let Some(owner) = self.store.get(USERS, cx.user.name.as_bytes()) {
-            let (key, revision) = (owner.key().to_vec(), owner.created());
-            conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
-        }
+        let mut conditions =
+            vec![Condition::Absent { collection: LEGACY_TOKENS, key: name.as_bytes().to_vec() }];
+        // The very owner who was judged must still be there.
+        let uid = made.credential.owner_uid;
+        let same = |entry: &Entry| frame::head(entry.value()).is_some_and(|head| head.uid == uid);
+        let Some(owner) = self.store.get(USERS, cx.user.name.as_bytes()).filter(same) else {
+            return Err(refusal(TokenRefusal::NotRancherUser(cx.user.name.clone())));
+        };
+        let (key, revision) = (owner.key().to_vec(), owner.created());
+        conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
         let body = TokenRecord { credential: made.credential }.encode();
         Ok(Draft { body, once: Some(once), conditions, also: Vec::new() })
     }
@@ -287,7 +296,9 @@ impl Kind for Tokens {
             enabled: asked.pointer("/spec/enabled").and_then(Value::as_bool),
         };
         // What is stored already, by whichever way, may stay.
-        let marks = |meta: &Meta| (meta.labels.clone(), meta.annotations.clone(), meta.finalizers.clone(), meta.owners.clone());
+        let marks = |meta: &Meta| {
+            (meta.labels.clone(), meta.annotations.clone(), meta.finalizers.clone(), meta.owners.clone())
+        };
         let description = wishes.description.filter(|text| *text != before.description);
         bounded(description, Some(&*meta).filter(|meta| marks(meta) != marks(old.meta)))?;
         let standing = Standing {

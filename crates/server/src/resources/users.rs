@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use eartag_api::frame::frame;
+use eartag_api::frame::{frame, split};
 use eartag_api::management::User;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::field_error::FieldError;
@@ -14,11 +14,14 @@ use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::UserRecord;
 use eartag_core::collections::{PASSWORDS, USERNAMES, USERS};
-use eartag_storage::{CollectionId, Condition, Op, Store};
+use eartag_storage::{CollectionId, Condition, Entry, Op, Store};
 
 use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, rules, schema, typed};
 use crate::authn::Found;
 use crate::observer::Tables;
+
+/// Longest login name, in bytes.
+const LONGEST_USERNAME: usize = 253;
 
 /// The lens over user records.
 pub struct Users {
@@ -46,6 +49,18 @@ impl Users {
             columns,
         );
         Ok(Users { info, tables, store })
+    }
+
+    /// A login name is a key of the store, and what people type.
+    fn check_username(username: &str) -> Result<(), Refusal> {
+        let error = if username.len() > LONGEST_USERNAME {
+            FieldError::too_long("username", LONGEST_USERNAME)
+        } else if username.chars().any(char::is_control) {
+            FieldError::invalid("username", username, "must not contain control characters")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::Invalid(vec![error]))
     }
 
     fn record(name: &str, user: User) -> UserRecord {
@@ -87,7 +102,8 @@ impl Kind for Users {
     }
 
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
-        let record = UserRecord::decode(stored.body).ok_or_else(|| Corrupt("the user cannot be decoded".to_owned()))?;
+        let record = UserRecord::decode(stored.body)
+            .ok_or_else(|| Corrupt("the user cannot be decoded".to_owned()))?;
         let user = User {
             username: record.username,
             display_name: record.display_name,
@@ -102,8 +118,13 @@ impl Kind for Users {
 
     async fn admit(&self, name: &str, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
         let record = Users::record(name, typed(asked)?);
+        Users::check_username(&record.username)?;
         if !record.username.is_empty() && self.tables.gate.usernames.find(&record.username) != Found::None {
-            return Err(Refusal::Invalid(vec![FieldError::invalid("username", record.username, "username already exists")]));
+            return Err(Refusal::Invalid(vec![FieldError::invalid(
+                "username",
+                record.username,
+                "username already exists",
+            )]));
         }
         let mut draft = Draft::of(record.encode());
         reserve(&mut draft, name, &record.username, cx);
@@ -124,12 +145,19 @@ impl Kind for Users {
     ) -> Result<Draft, Refusal> {
         let before = UserRecord::decode(old.body).unwrap_or_default();
         let record = Users::record(old.name, typed(asked)?);
+        if before.username != record.username {
+            Users::check_username(&record.username)?;
+        }
         let mut errors = Vec::new();
         if before.username != record.username && !before.username.is_empty() {
             errors.push(FieldError::invalid("username", record.username.clone(), "field is immutable"));
         }
         if before.principal_ids != record.principal_ids && !before.principal_ids.is_empty() {
-            errors.push(FieldError::invalid("principalIds", record.principal_ids.clone(), "field is immutable"));
+            errors.push(FieldError::invalid(
+                "principalIds",
+                record.principal_ids.clone(),
+                "field is immutable",
+            ));
         }
         let taken = before.username.is_empty()
             && !record.username.is_empty()
@@ -160,12 +188,18 @@ impl Kind for Users {
             return Err(Refusal::BadRequest("can't delete yourself".to_owned()));
         }
         rules::may_overrule(&self.tables, cx, old.name).await?;
-        let username = UserRecord::decode(old.body).map(|record| record.username.into_bytes()).unwrap_or_default();
         let mut also = Vec::new();
-        for (collection, key) in [(PASSWORDS, old.name.as_bytes().to_vec()), (USERNAMES, username)] {
-            if self.store.get(collection, &key).is_some() {
-                also.push(Op::Delete { collection, key });
-            }
+        let key = old.name.as_bytes().to_vec();
+        if self.store.get(PASSWORDS, &key).is_some() {
+            also.push(Op::Delete { collection: PASSWORDS, key });
+        }
+        let username =
+            UserRecord::decode(old.body).map(|record| record.username.into_bytes()).unwrap_or_default();
+        // Only this user's own reservation: an imported namesake may hold it.
+        let own =
+            |entry: &Entry| split(entry.value()).is_some_and(|(holder, _)| holder == old.name.as_bytes());
+        if self.store.get(USERNAMES, &username).filter(own).is_some() {
+            also.push(Op::Delete { collection: USERNAMES, key: username });
         }
         Ok(also)
     }

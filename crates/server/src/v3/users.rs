@@ -168,7 +168,9 @@ impl V3Resource for Users {
     async fn actions(&self, door: &Door, object: &Tree) -> Vec<&'static str> {
         let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
         let local = !text(object, "username").is_empty();
-        let may = local && door.may(&*door.state.kinds.users, "update", name).await.unwrap_or(false);
+        let may = local
+            && door.may(&*door.state.kinds.users, "update", name).await.unwrap_or(false)
+            && overrules(door, name).await.is_ok();
         if may { vec![SET] } else { Vec::new() }
     }
 
@@ -186,10 +188,7 @@ impl V3Resource for Users {
         }
         let object = door.object(self, name).await?;
         door.require(&*door.state.kinds.users, "update", name).await?;
-        if name != door.caller.user.name {
-            let overruled = may_overrule(&door.state.tables, &door.cx, name).await;
-            overruled.map_err(|refusal| door.error(self, &refusal, name))?;
-        }
+        overrules(door, name).await.map_err(|refusal| door.error(self, &refusal, name))?;
         let username = text(&object, "username");
         if username.is_empty() {
             return Err(V3Error::new(500, "ServerError", "Cannot set password of non-local user"));
@@ -218,6 +217,14 @@ impl V3Resource for Users {
             Err(ChangeError::Refused(refusal)) => Err(door.error(self, &refusal, user)),
         }
     }
+}
+
+/// Whether the caller holds what the user does, and so may act in their place.
+async fn overrules(door: &Door, name: &str) -> Result<(), Refusal> {
+    if name == door.caller.user.name {
+        return Ok(());
+    }
+    may_overrule(&door.state.tables, &door.cx, name).await
 }
 
 /// A refused password in the words of this door.

@@ -210,6 +210,8 @@ fn concerns(scope: &Scope, event: &Event) -> bool {
         Scope::None => false,
         Scope::Owner(owner) => versions.any(|e| e.owner() == Some(owner)),
         Scope::Name(name) => versions.any(|e| e.key() == name),
-        Scope::Names(names) => versions.any(|e| names.binary_search_by(|name| name.as_slice().cmp(e.key())).is_ok()),
+        Scope::Names(names) => {
+            versions.any(|e| names.binary_search_by(|name| name.as_slice().cmp(e.key())).is_ok())
+        }
     }
 }

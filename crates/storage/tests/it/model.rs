@@ -217,7 +217,11 @@ pub fn scopes() -> Vec<Scope> {
     scopes.extend([b"a", b"b", b"c"].map(|o| Scope::Owner(o.to_vec())));
     scopes.extend([&b"k0"[..], b"k2", b"nothing"].map(|k| Scope::Name(k.to_vec())));
     let names = |keys: &[&str]| Scope::names(keys.iter().map(|k| k.as_bytes().to_vec()).collect());
-    scopes.extend([names(&["k3", "k0", "nothing", "k3"]), names(&["k1", "k2", "k4"]), names(&["no", "nothing"])]);
+    scopes.extend([
+        names(&["k3", "k0", "nothing", "k3"]),
+        names(&["k1", "k2", "k4"]),
+        names(&["no", "nothing"]),
+    ]);
     scopes
 }
 

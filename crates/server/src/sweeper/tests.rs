@@ -1,0 +1,145 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use eartag_core::collections::{EXT_TOKENS, LEGACY_TOKENS};
+use eartag_core::{Credential, Lifetime, PlainSecret, Principal, SecretHash, TokenRecord};
+
+use super::*;
+use crate::authn::testing::{NOW_MS, Scene};
+use crate::clock::SystemClock;
+use crate::shutdown::{ShutdownTrigger, channel};
+
+fn sweeper(scene: &Scene) -> (Sweeper, ShutdownTrigger) {
+    let (trigger, shutdown) = channel();
+    let (store, tables) = (scene.state.store.clone(), scene.state.tables.clone());
+    let world = Arc::new(SystemWorld::new(SystemClock, None));
+    (Sweeper::new(store, tables, world, Metrics::new(0.0), shutdown), trigger)
+}
+
+async fn delete(scene: &Scene, collection: CollectionId, key: &str) {
+    let op = Op::Delete { collection, key: key.into() };
+    scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+}
+
+async fn token(scene: &Scene, name: &str, uid: Uid, finalizers: &[&str]) {
+    let credential = Credential {
+        owner: "user-ann".into(),
+        owner_uid: uid,
+        hash: SecretHash::sha3(&PlainSecret::new("x"), [1; 8]),
+        lifetime: Lifetime::For(1000),
+        enabled: true,
+        cluster: String::new(),
+        session: false,
+        principal: Principal::default(),
+        kind: String::new(),
+        description: String::new(),
+        last_update_s: 0,
+    };
+    let finalizers = finalizers.iter().map(|f| (*f).to_owned()).collect();
+    let meta = Meta { created_s: i64::try_from(NOW_MS / 1000).unwrap(), finalizers, ..Meta::default() };
+    let value = frame::frame(&TokenRecord { credential }.encode(), &meta);
+    let op = Op::Put { collection: EXT_TOKENS, key: name.into(), value };
+    scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+}
+
+fn names(scene: &Scene, collection: CollectionId) -> Vec<String> {
+    let range = Range { collection, scope: Scope::All, after: None, limit: 100, at: None };
+    let page = scene.state.store.range(&range).unwrap();
+    page.entries.iter().map(|e| String::from_utf8_lossy(e.key()).into_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_a_deleted_user_had_is_removed_also_when_the_name_is_used_again() {
+    let scene = Scene::new().await;
+    let ann = scene.user("user-ann", "ann", None, "admin").await;
+    scene.user("user-bob", "bob", None, "user").await;
+    scene.token(&ann, false, "").await;
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.orphans().await.is_ok());
+    assert_eq!(
+        names(&scene, GLOBAL_ROLE_BINDINGS),
+        ["grb-user-ann", "grb-user-bob"],
+        "the living keep what they have"
+    );
+    delete(&scene, USERS, "user-ann").await;
+    scene.user("user-ann", "ann", None, "").await;
+    assert!(!scene.state.tables.rbac.full_access("user-ann", &[], "get", "ext.cattle.io"));
+    assert!(sweeper.orphans().await.is_ok());
+    assert_eq!(names(&scene, GLOBAL_ROLE_BINDINGS), ["grb-user-bob"]);
+    assert!(names(&scene, LEGACY_TOKENS).is_empty());
+}
+
+#[tokio::test]
+async fn bindings_of_a_role_that_is_gone_are_removed_and_groups_stay_bound() {
+    let scene = Scene::new().await;
+    scene.user("user-ann", "ann", None, "").await;
+    let bound = |role: &str, uid| GlobalRoleBindingRecord {
+        role: role.into(),
+        user: "user-ann".into(),
+        role_uid: uid,
+        ..GlobalRoleBindingRecord::default()
+    };
+    let gone = Some(Uid::from_random([1; 16]));
+    scene.put(GLOBAL_ROLE_BINDINGS, "another", bound("user", gone).encode()).await;
+    scene.put(GLOBAL_ROLE_BINDINGS, "gone", bound("nothing", gone).encode()).await;
+    scene.put(GLOBAL_ROLE_BINDINGS, "good", bound("user", scene.uid(GLOBAL_ROLES, "user")).encode()).await;
+    scene.put(GLOBAL_ROLE_BINDINGS, "old", bound("user", None).encode()).await;
+    let group = GlobalRoleBindingRecord {
+        role: "user".into(),
+        group_principal: "team".into(),
+        ..GlobalRoleBindingRecord::default()
+    };
+    scene.put(GLOBAL_ROLE_BINDINGS, "team", group.encode()).await;
+    scene.put(GLOBAL_ROLE_BINDINGS, "torn", b"x".to_vec()).await;
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.orphans().await.is_ok());
+    assert_eq!(names(&scene, GLOBAL_ROLE_BINDINGS), ["good", "old", "team", "torn"]);
+}
+
+#[tokio::test]
+async fn finalizers_keep_an_object_and_it_is_marked_once() {
+    let scene = Scene::new().await;
+    for n in 0..3 {
+        token(&scene, &format!("token-held{n}"), Uid::default(), &["example.org/wait"]).await;
+    }
+    token(&scene, "token-loose", Uid::default(), &[]).await;
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.purge(EXT_TOKENS, NOW_MS + 500).await.is_ok());
+    assert_eq!(names(&scene, EXT_TOKENS).len(), 4, "not expired yet");
+    assert!(sweeper.purge(EXT_TOKENS, NOW_MS + 2000).await.is_ok());
+    assert_eq!(names(&scene, EXT_TOKENS), ["token-held0", "token-held1", "token-held2"]);
+    let entry = scene.state.store.get(EXT_TOKENS, b"token-held0").unwrap();
+    assert!(frame::meta(entry.value()).unwrap().deleted_s.is_some());
+    let revision = scene.state.store.revision();
+    assert!(sweeper.purge(EXT_TOKENS, NOW_MS + 2000).await.is_ok() && sweeper.orphans().await.is_ok());
+    assert_eq!(scene.state.store.revision(), revision, "what is marked is left alone");
+}
+
+#[tokio::test]
+async fn many_held_tokens_do_not_keep_others_from_being_purged() {
+    let scene = Scene::new().await;
+    for n in 0..=BATCH {
+        token(&scene, &format!("token-a{n:04}"), Uid::default(), &["example.org/wait"]).await;
+    }
+    token(&scene, "token-z", Uid::default(), &[]).await;
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.purge(EXT_TOKENS, NOW_MS + 2000).await.is_ok());
+    assert!(scene.state.store.get(EXT_TOKENS, b"token-z").is_none());
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_writes_does_not_hold_up_the_shutdown() {
+    let scene = Scene::new().await;
+    for n in 0..20 {
+        token(&scene, &format!("token-{n}"), Uid::default(), &[]).await;
+    }
+    let (sweeper, trigger) = sweeper(&scene);
+    scene.state.store.close().await;
+    assert!(matches!(sweeper.orphans().await, Err(Stop::Store(_))), "the page is left at the first failure");
+    let running = tokio::spawn(sweeper.run());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!running.is_finished(), "it pauses");
+    trigger.drain();
+    tokio::time::timeout(Duration::from_secs(1), running).await.unwrap().unwrap();
+}

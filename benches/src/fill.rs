@@ -64,11 +64,11 @@ fn user_uid(n: usize) -> Uid {
     uid(2, n)
 }
 
+/// Unique, and scattered like a random one: usage stamps are spread by a uid's first bytes.
 fn uid(kind: u8, n: usize) -> Uid {
     let mut bytes = [kind; 16];
-    if let Some(low) = bytes.last_chunk_mut::<8>() {
-        *low = u64::try_from(n).unwrap_or_default().to_be_bytes();
-    }
+    bytes[..4].copy_from_slice(&scatter(n).to_be_bytes());
+    bytes[8..].copy_from_slice(&u64::try_from(n).unwrap_or_default().to_be_bytes());
     Uid::from_random(bytes)
 }
 

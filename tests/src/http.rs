@@ -68,6 +68,8 @@ pub fn agent(ca: &Path, client: Option<(&[u8], &[u8])>, timeout: Option<Duration
         .max_redirects(0)
         .max_redirects_will_error(false)
         .max_response_header_size(1 << 20)
+        // A connection each: a server that refuses early may close behind its reply, and the next request must not find out.
+        .max_idle_connections(0)
         .timeout_global(timeout)
         .proxy(None)
         .build()

@@ -12,7 +12,9 @@ fn pages_show_one_snapshot() {
     let mut all: Vec<String> = (0..7).map(|_| ann.mint(json!({})).name).collect();
     all.sort();
     let first = ann.http.get(&format!("{TOKENS}?limit=3")).want(200);
-    assert_eq!(first["metadata"]["remainingItemCount"], 4);
+    // It may be left out, but never be wrong.
+    let remaining = &first["metadata"]["remainingItemCount"];
+    assert!(remaining.is_null() || remaining == 4, "{remaining}");
     let mut seen = names(&first);
     assert_eq!(seen.len(), 3);
     // What happens between pages does not show.

@@ -240,7 +240,7 @@ fn logout_ends_the_token_it_is_called_with_and_no_other() {
     );
     ann.http.get(&token(&minted.name)).refused(404, "NotFound");
     let out = server.anonymous().post("/v3/tokens?action=logout", &json!({}));
-    assert_eq!(out.want(401)["message"], MUST);
+    assert_eq!(out.want(401)["message"], "No valid token cookie or auth header");
 }
 
 #[test]
@@ -283,15 +283,20 @@ fn a_failed_login_says_one_thing() {
 fn failing_logins_are_throttled_for_the_account_and_not_for_others() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
-    let mut throttled = None;
-    for _ in 0..60 {
-        let reply = login(&server.anonymous(), "ann", "wrong");
-        if reply.status == 429 {
-            throttled = Some(reply);
-            break;
-        }
-        assert_eq!(reply.status, 401, "{}", reply.text());
-    }
+    // Together, because it is the pace that counts, and a slow machine would keep within it one by one.
+    let throttled = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..5).map(|_| login(&server.anonymous(), "ann", "wrong")).find(|reply| {
+                        assert!(matches!(reply.status, 401 | 429), "{}", reply.text());
+                        reply.status == 429
+                    })
+                })
+            })
+            .collect();
+        threads.into_iter().filter_map(|t| t.join().unwrap()).last()
+    });
     let throttled = throttled.expect("failures to be throttled");
     let after: u64 = throttled.header("retry-after").expect("Retry-After").parse().expect("seconds");
     assert!((1..=3600).contains(&after));

@@ -11,7 +11,11 @@ use crate::widgets::WIDGETS;
 #[tokio::test]
 async fn a_new_object_has_what_the_server_gives_it() {
     let server = server().await;
-    let reply = server.post(BASE, &widget("a", json!({"size": 3, "tags": ["x"]}))).header("user-agent", "toolbox/1.2 (x)").send().await;
+    let reply = server
+        .post(BASE, &widget("a", json!({"size": 3, "tags": ["x"]})))
+        .header("user-agent", "toolbox/1.2 (x)")
+        .send()
+        .await;
     assert_eq!(reply.code, 201);
     assert_eq!(reply.header("content-type"), "application/json");
     assert_eq!(reply.header("cache-control"), "no-cache, private");
@@ -65,7 +69,8 @@ async fn a_generated_name_has_five_characters_after_its_base() {
     let name = made["metadata"]["name"].as_str().unwrap();
     assert_eq!(name.len(), 63);
     assert!(name.starts_with(&"l".repeat(58)));
-    let both = server.post(BASE, &json!({"metadata": {"name": "mine", "generateName": "w-"}})).expect(201).await;
+    let both =
+        server.post(BASE, &json!({"metadata": {"name": "mine", "generateName": "w-"}})).expect(201).await;
     assert_eq!(both["metadata"]["name"], "mine");
 }
 
@@ -94,13 +99,17 @@ async fn when_no_generated_name_is_free_the_client_shall_try_later() {
     assert_eq!(status["reason"], "AlreadyExists");
     assert_eq!(status["details"]["retryAfterSeconds"], 1);
     let message = status["message"].as_str().unwrap();
-    assert!(message.ends_with("already exists, the server was not able to generate a unique name for the object"), "{message}");
+    assert!(
+        message.ends_with("already exists, the server was not able to generate a unique name for the object"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
 async fn an_object_without_any_name_is_invalid() {
     let server = server().await;
-    let message = "Widget.example.org \"\" is invalid: metadata.name: Required value: name or generateName is required";
+    let message =
+        "Widget.example.org \"\" is invalid: metadata.name: Required value: name or generateName is required";
     let status = server.post(BASE, &json!({"spec": {}})).refused(422, "Invalid", message).await;
     assert_eq!(status["details"]["kind"], "Widget");
     assert_eq!(
@@ -114,7 +123,8 @@ async fn names_that_no_url_could_carry_are_invalid() {
     let server = server().await;
     for name in ["A", "a_b", "-a", "a/b", ".", "..", "a%", "ä", &"a".repeat(254)] {
         let body = json!({"metadata": {"name": name}});
-        let status = server.post(BASE, &body).refused_with(422, "Invalid", "metadata.name: Invalid value:").await;
+        let status =
+            server.post(BASE, &body).refused_with(422, "Invalid", "metadata.name: Invalid value:").await;
         assert_eq!(status["details"]["causes"][0]["field"], "metadata.name", "{name}");
     }
     server.make(&"a".repeat(253), json!({})).await;
@@ -157,9 +167,8 @@ async fn a_name_whose_object_is_on_its_way_out_is_told_apart() {
 #[tokio::test]
 async fn of_two_who_create_the_same_name_at_once_one_wins() {
     let server = server().await;
-    let rivals: Vec<_> = (0..16)
-        .map(|n| tokio::spawn(server.post(BASE, &widget("a", json!({"size": n}))).send()))
-        .collect();
+    let rivals: Vec<_> =
+        (0..16).map(|n| tokio::spawn(server.post(BASE, &widget("a", json!({"size": n}))).send())).collect();
     let mut codes = Vec::new();
     for rival in rivals {
         codes.push(rival.await.unwrap().code);
@@ -176,7 +185,10 @@ async fn a_create_that_loses_a_race_after_its_look_is_still_told_who_won() {
         ops: vec![Op::Put { collection: WIDGETS, key: b"a".to_vec(), value: b"x".to_vec() }],
         lane: Lane::Interactive,
     });
-    server.post(BASE, &widget("a", json!({}))).refused(409, "AlreadyExists", "widgets.example.org \"a\" already exists").await;
+    server
+        .post(BASE, &widget("a", json!({})))
+        .refused(409, "AlreadyExists", "widgets.example.org \"a\" already exists")
+        .await;
 }
 
 #[tokio::test]
@@ -198,7 +210,10 @@ async fn a_lost_answer_of_the_store_is_settled_by_looking() {
 async fn a_resource_version_on_create_is_refused() {
     let server = server().await;
     let body = json!({"metadata": {"name": "a", "resourceVersion": "5"}});
-    server.post(BASE, &body).refused(400, "BadRequest", "resourceVersion should not be set on objects to be created").await;
+    server
+        .post(BASE, &body)
+        .refused(400, "BadRequest", "resourceVersion should not be set on objects to be created")
+        .await;
     let empty = json!({"metadata": {"name": "a", "resourceVersion": ""}});
     server.post(BASE, &empty).expect(201).await;
 }
@@ -221,7 +236,10 @@ async fn a_dry_run_shows_what_would_be_and_stores_nothing() {
     let generated = server.post(&uri, &json!({"metadata": {"generateName": "w-"}})).expect(201).await;
     assert!(generated["metadata"]["name"].as_str().unwrap().starts_with("w-"));
     let message = "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\": supported values: \"All\"";
-    server.post(format!("{BASE}?dryRun=Some"), &widget("a", json!({}))).refused(422, "Invalid", message).await;
+    server
+        .post(format!("{BASE}?dryRun=Some"), &widget("a", json!({})))
+        .refused(422, "Invalid", message)
+        .await;
 }
 
 #[tokio::test]
@@ -239,7 +257,8 @@ async fn a_secret_is_in_the_answer_to_its_create_and_nowhere_else() {
     assert!(!events.due().await.1.to_string().contains("opensesame"));
     for form in [TABLE, PARTIAL] {
         let body = json!({"metadata": {"generateName": "g-"}, "spec": {"colour": "gold"}});
-        let text = server.post(format!("{BASE}?includeObject=Object"), &body).accept(form).send().await.text();
+        let text =
+            server.post(format!("{BASE}?includeObject=Object"), &body).accept(form).send().await.text();
         assert!(!text.contains("opensesame"), "{text}");
     }
 }
@@ -268,12 +287,19 @@ async fn a_body_of_another_type_is_refused_by_name() {
         server.post(BASE, &body).refused(400, "BadRequest", message).await;
     }
     let beginning = "Widget in version \"v1\" cannot be handled as a Widget: ";
-    server.post(BASE, &json!({"kind": 5, "metadata": {"name": "a"}})).refused_with(400, "BadRequest", "cannot unmarshal number").await;
+    server
+        .post(BASE, &json!({"kind": 5, "metadata": {"name": "a"}}))
+        .refused_with(400, "BadRequest", "cannot unmarshal number")
+        .await;
     for body in [json!([]), json!(null), json!({"metadata": "a"})] {
         server.post(BASE, &body).refused_with(400, "BadRequest", beginning).await;
     }
     for bytes in ["", "{", "{\"a\":1}x", "\u{0}"] {
-        server.post(BASE, &json!(null)).raw(bytes.to_owned()).refused_with(400, "BadRequest", beginning).await;
+        server
+            .post(BASE, &json!(null))
+            .raw(bytes.to_owned())
+            .refused_with(400, "BadRequest", beginning)
+            .await;
     }
     let deep = format!("{}{}", "[".repeat(3000), "]".repeat(3000));
     server.post(BASE, &json!(null)).raw(deep).refused_with(400, "BadRequest", beginning).await;
@@ -287,16 +313,23 @@ async fn a_large_integer_keeps_its_digits() {
     assert_eq!(made["spec"]["parts"][0]["count"], 9_007_199_254_740_993i64);
 }
 
-const SLOPPY: &str = r#"{"metadata":{"name":"a"},"spec":{"size":1,"size":2,"foo":"x","Colour":"red"},"extra":1}"#;
+const SLOPPY: &str =
+    r#"{"metadata":{"name":"a"},"spec":{"size":1,"size":2,"foo":"x","Colour":"red"},"extra":1}"#;
 
 #[tokio::test]
 async fn strict_validation_names_unknown_and_repeated_fields() {
     let server = server().await;
-    let status = server.post(format!("{BASE}?fieldValidation=Strict"), &json!(null)).raw(SLOPPY).expect(400).await;
+    let status =
+        server.post(format!("{BASE}?fieldValidation=Strict"), &json!(null)).raw(SLOPPY).expect(400).await;
     let message = status["message"].as_str().unwrap();
     let start = "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: ";
     let told = message.strip_prefix(start).unwrap_or_else(|| panic!("{message}"));
-    for part in ["unknown field \"spec.foo\"", "unknown field \"spec.Colour\"", "unknown field \"extra\"", "duplicate field \"spec.size\""] {
+    for part in [
+        "unknown field \"spec.foo\"",
+        "unknown field \"spec.Colour\"",
+        "unknown field \"extra\"",
+        "duplicate field \"spec.size\"",
+    ] {
         assert!(told.contains(part), "{told}");
     }
     let clean = widget("a", json!({"size": 1}));
@@ -330,7 +363,10 @@ async fn ignored_unknown_fields_make_no_noise() {
     let reply = server.post(format!("{BASE}?fieldValidation=Ignore"), &json!(null)).raw(SLOPPY).send().await;
     assert_eq!((reply.code, reply.warnings().len()), (201, 0));
     let message = "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"Maybe\": supported values: \"Ignore\", \"Strict\", \"Warn\"";
-    server.post(format!("{BASE}?fieldValidation=Maybe"), &widget("b", json!({}))).refused(422, "Invalid", message).await;
+    server
+        .post(format!("{BASE}?fieldValidation=Maybe"), &widget("b", json!({})))
+        .refused(422, "Invalid", message)
+        .await;
 }
 
 #[tokio::test]
@@ -359,9 +395,13 @@ async fn bodies_are_json_without_a_content_type_and_yaml_with_one() {
     }
     let ask = server.ask(http::Method::POST, BASE).header("content-type", "Application/JSON;charset=UTF-8");
     ask.raw(r#"{"metadata":{"name":"d"}}"#).expect(201).await;
-    let ask = server.ask(http::Method::POST, format!("{BASE}?fieldValidation=Strict")).header("content-type", "application/yaml");
+    let ask = server
+        .ask(http::Method::POST, format!("{BASE}?fieldValidation=Strict"))
+        .header("content-type", "application/yaml");
     let twice = "metadata:\n  name: e\nspec:\n  size: 4\n  size: 5\n";
-    ask.raw(twice).refused_with(400, "BadRequest", "strict decoding error: duplicate field \"spec.size\"").await;
+    ask.raw(twice)
+        .refused_with(400, "BadRequest", "strict decoding error: duplicate field \"spec.size\"")
+        .await;
     let ask = server.ask(http::Method::POST, BASE).header("content-type", "application/yaml");
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
     ask.raw(bomb).expect(400).await;
@@ -371,7 +411,12 @@ async fn bodies_are_json_without_a_content_type_and_yaml_with_one() {
 async fn other_media_types_are_told_which_ones_are_read() {
     let server = server().await;
     let message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf";
-    for content_type in ["text/plain", "application/cbor", "application/vnd.kubernetes.protobuf", "multipart/form-data; boundary=x"] {
+    for content_type in [
+        "text/plain",
+        "application/cbor",
+        "application/vnd.kubernetes.protobuf",
+        "multipart/form-data; boundary=x",
+    ] {
         let ask = server.post(BASE, &widget("a", json!({}))).header("content-type", content_type);
         ask.refused(415, "UnsupportedMediaType", message).await;
     }
@@ -396,7 +441,10 @@ async fn metadata_is_checked_on_create() {
         (json!({"annotations": {"": "x"}}), "metadata.annotations"),
         (json!({"annotations": {"a": "x".repeat(262_145)}}), "metadata.annotations"),
         (json!({"finalizers": ["orphan", "foregroundDeletion"]}), "metadata.finalizers"),
-        (json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}), "metadata.ownerReferences.uid"),
+        (
+            json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}),
+            "metadata.ownerReferences.uid",
+        ),
     ] {
         let mut body = json!({"metadata": metadata});
         body["metadata"]["name"] = "a".into();
@@ -420,8 +468,14 @@ async fn a_field_manager_is_printable_and_short() {
     let long = server.post(BASE, &widget("b", json!({}))).header("user-agent", &agent).expect(201).await;
     assert_eq!(manager(&long), "p".repeat(100), "a program's name stands in, up to 128 characters");
     let uri = format!("{BASE}?fieldManager={}", "x".repeat(129));
-    server.post(uri, &widget("c", json!({}))).refused_with(422, "Invalid", "fieldManager: Too long: may not be more than 128 bytes").await;
-    server.post(format!("{BASE}?fieldManager=a%01b"), &widget("c", json!({}))).refused_with(422, "Invalid", "should only contain printable characters").await;
+    server
+        .post(uri, &widget("c", json!({})))
+        .refused_with(422, "Invalid", "fieldManager: Too long: may not be more than 128 bytes")
+        .await;
+    server
+        .post(format!("{BASE}?fieldManager=a%01b"), &widget("c", json!({})))
+        .refused_with(422, "Invalid", "should only contain printable characters")
+        .await;
 }
 
 #[tokio::test]
@@ -431,7 +485,10 @@ async fn a_create_can_answer_with_a_table_or_bare_metadata() {
     assert_eq!(table["kind"], "Table");
     assert_eq!(table["rows"][0]["cells"], json!(["a", 7, ""]));
     let partial = server.post(BASE, &widget("b", json!({}))).accept(PARTIAL).expect(201).await;
-    assert_eq!((partial["kind"].as_str(), version(&partial)), (Some("PartialObjectMetadata"), server.revision()));
+    assert_eq!(
+        (partial["kind"].as_str(), version(&partial)),
+        (Some("PartialObjectMetadata"), server.revision())
+    );
     assert_eq!(partial.get("spec"), None);
 }
 

@@ -43,10 +43,18 @@ async fn preconditions_must_hold() {
     let server = server().await;
     let made = server.make("a", json!({})).await;
     let (uid, at) = (made["metadata"]["uid"].as_str().unwrap(), version(&made));
-    let message = format!("Operation cannot be fulfilled on Widget.example.org \"a\": the UID in the precondition (x) does not match the UID in record ({uid}). The object might have been deleted and then recreated");
+    let message = format!(
+        "Operation cannot be fulfilled on Widget.example.org \"a\": the UID in the precondition (x) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+    );
     server.delete(a()).json(&json!({"preconditions": {"uid": "x"}})).refused(409, "Conflict", &message).await;
-    let message = format!("Operation cannot be fulfilled on Widget.example.org \"a\": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({at}). The object might have been modified");
-    server.delete(a()).json(&json!({"preconditions": {"resourceVersion": "1", "uid": uid}})).refused(409, "Conflict", &message).await;
+    let message = format!(
+        "Operation cannot be fulfilled on Widget.example.org \"a\": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({at}). The object might have been modified"
+    );
+    server
+        .delete(a())
+        .json(&json!({"preconditions": {"resourceVersion": "1", "uid": uid}}))
+        .refused(409, "Conflict", &message)
+        .await;
     server.delete(a()).json(&json!({"preconditions": {"resourceVersion": at, "uid": uid}})).expect(200).await;
 }
 
@@ -67,11 +75,20 @@ async fn options_come_with_or_without_a_type() {
         server.get(a()).expect(404).await;
     }
     server.make("a", json!({})).await;
-    server.delete(a()).raw("propagationPolicy: Background\n").header("content-type", "application/yaml").expect(200).await;
+    server
+        .delete(a())
+        .raw("propagationPolicy: Background\n")
+        .header("content-type", "application/yaml")
+        .expect(200)
+        .await;
     server.make("a", json!({})).await;
     server.delete(a()).header("content-type", "application/json").expect(200).await;
     server.make("a", json!({})).await;
-    server.delete(a()).json(&json!({"kind": "Pod", "apiVersion": "v1"})).refused_with(400, "BadRequest", "DeleteOptions").await;
+    server
+        .delete(a())
+        .json(&json!({"kind": "Pod", "apiVersion": "v1"}))
+        .refused_with(400, "BadRequest", "DeleteOptions")
+        .await;
     server.delete(a()).json(&json!({"kind": "DeleteOptions", "apiVersion": "v2"})).expect(400).await;
     server.delete(a()).raw("[]").expect(400).await;
     server.delete(a()).raw("{").expect(400).await;
@@ -92,7 +109,12 @@ async fn options_of_the_wrong_form_delete_nothing() {
         json!({"gracePeriodSeconds": "soon"}),
     ] {
         let reply = server.delete(a()).json(&options).send().await;
-        assert_eq!((reply.code, reply.json()["reason"].as_str()), (400, Some("BadRequest")), "{options}: {}", reply.text());
+        assert_eq!(
+            (reply.code, reply.json()["reason"].as_str()),
+            (400, Some("BadRequest")),
+            "{options}: {}",
+            reply.text()
+        );
     }
     server.delete(a()).json(&json!({})).header("content-type", "text/plain").expect(415).await;
     server.delete(a()).raw(" ".repeat((3 << 20) + 1)).expect(413).await;
@@ -109,7 +131,12 @@ async fn options_can_be_protobuf() {
     let ask = server.delete(a()).raw(body).header("content-type", "application/vnd.kubernetes.protobuf");
     ask.refused_with(409, "Conflict", "the UID in the precondition (x)").await;
     let body = eartag_apiserver::protobuf::wrap("example.org/v1", "DeleteOptions", Vec::new());
-    server.delete(a()).raw(body).header("content-type", "application/vnd.kubernetes.protobuf").expect(200).await;
+    server
+        .delete(a())
+        .raw(body)
+        .header("content-type", "application/vnd.kubernetes.protobuf")
+        .expect(200)
+        .await;
 }
 
 #[tokio::test]
@@ -119,7 +146,11 @@ async fn a_dry_run_in_body_or_query_deletes_nothing() {
     let status = server.delete(a()).json(&json!({"dryRun": ["All"]})).expect(200).await;
     assert_eq!(status["status"], "Success");
     server.delete(format!("{}?dryRun=All", a())).expect(200).await;
-    server.delete(a()).json(&json!({"dryRun": ["Some"]})).refused_with(422, "Invalid", "dryRun: Unsupported value: \"Some\"").await;
+    server
+        .delete(a())
+        .json(&json!({"dryRun": ["Some"]}))
+        .refused_with(422, "Invalid", "dryRun: Unsupported value: \"Some\"")
+        .await;
     server.delete(format!("{}?dryRun=Some", a())).expect(422).await;
     assert_eq!(server.now("a").await, made);
     assert_eq!(server.revision(), version(&made));
@@ -131,10 +162,20 @@ async fn a_propagation_policy_is_one_of_three_and_the_only_one() {
     server.make("a", json!({})).await;
     let message = "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": supported values: \"Background\", \"Foreground\", \"Orphan\"";
     server.delete(a()).json(&json!({"propagationPolicy": "Sideways"})).expect(422).await;
-    server.delete(format!("{}?propagationPolicy=Sideways", a())).refused_with(422, "Invalid", &message[..60]).await;
+    server
+        .delete(format!("{}?propagationPolicy=Sideways", a()))
+        .refused_with(422, "Invalid", &message[..60])
+        .await;
     let part = "orphanDependents and deletionPropagation cannot be both set";
-    server.delete(a()).json(&json!({"propagationPolicy": "Orphan", "orphanDependents": true})).refused_with(422, "Invalid", part).await;
-    server.delete(format!("{}?propagationPolicy=Orphan&orphanDependents=false", a())).refused_with(422, "Invalid", part).await;
+    server
+        .delete(a())
+        .json(&json!({"propagationPolicy": "Orphan", "orphanDependents": true}))
+        .refused_with(422, "Invalid", part)
+        .await;
+    server
+        .delete(format!("{}?propagationPolicy=Orphan&orphanDependents=false", a()))
+        .refused_with(422, "Invalid", part)
+        .await;
     server.delete(format!("{}?propagationPolicy=Orphan&gracePeriodSeconds=0", a())).expect(200).await;
 }
 
@@ -142,7 +183,11 @@ async fn a_propagation_policy_is_one_of_three_and_the_only_one() {
 async fn what_the_kind_does_not_let_go_stays() {
     let server = server().await;
     server.make("a", json!({"colour": "sticky", "owner": "ann"})).await;
-    server.delete(a()).by("ann").refused(403, "Forbidden", "widgets.example.org \"a\" is forbidden: it sticks").await;
+    server
+        .delete(a())
+        .by("ann")
+        .refused(403, "Forbidden", "widgets.example.org \"a\" is forbidden: it sticks")
+        .await;
     server.delete(a()).expect(200).await;
 }
 

@@ -9,7 +9,13 @@ use crate::support::{BASE, Server, names, server, version};
 async fn fill(server: &Arc<Server>) {
     for n in 0..9 {
         let owner = if n % 3 == 0 { "ann" } else { "bob" };
-        server.make_labelled(&format!("w{n}"), json!({"third": (n % 3).to_string()}), json!({"owner": owner, "size": n})).await;
+        server
+            .make_labelled(
+                &format!("w{n}"),
+                json!({"third": (n % 3).to_string()}),
+                json!({"owner": owner, "size": n}),
+            )
+            .await;
     }
 }
 
@@ -74,7 +80,9 @@ async fn everybody_deletes_their_own_only() {
 async fn a_dry_run_of_a_collection_deletes_nothing() {
     let server = server().await;
     fill(&server).await;
-    for ask in [server.delete(format!("{BASE}?dryRun=All")), server.delete(BASE).json(&json!({"dryRun": ["All"]}))] {
+    for ask in
+        [server.delete(format!("{BASE}?dryRun=All")), server.delete(BASE).json(&json!({"dryRun": ["All"]}))]
+    {
         assert_eq!(names(&ask.expect(200).await).len(), 9);
     }
     assert_eq!(left(&server).await.len(), 9);
@@ -87,7 +95,10 @@ async fn a_dry_run_of_a_collection_deletes_nothing() {
 async fn finalizers_hold_single_objects_of_a_collection() {
     let server = server().await;
     fill(&server).await;
-    server.patch(format!("{BASE}/w4"), "merge", &json!({"metadata": {"finalizers": ["example.org/hold"]}})).expect(200).await;
+    server
+        .patch(format!("{BASE}/w4"), "merge", &json!({"metadata": {"finalizers": ["example.org/hold"]}}))
+        .expect(200)
+        .await;
     let list = server.delete(BASE).expect(200).await;
     assert_eq!(names(&list).len(), 9);
     assert_eq!(left(&server).await, ["w4"]);
@@ -100,7 +111,8 @@ async fn what_came_after_the_call_stays() {
     fill(&server).await;
     let at = server.revision();
     server.make("late", json!({})).await;
-    let list = server.delete(format!("{BASE}?resourceVersion={at}&resourceVersionMatch=Exact")).expect(200).await;
+    let list =
+        server.delete(format!("{BASE}?resourceVersion={at}&resourceVersionMatch=Exact")).expect(200).await;
     assert_eq!(names(&list).len(), 9);
     assert_eq!(left(&server).await, ["late"]);
 }

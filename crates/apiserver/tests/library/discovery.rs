@@ -18,16 +18,31 @@ async fn the_old_documents_name_groups_versions_and_resources() {
     assert_eq!(api["serverAddressByClientCIDRs"][0]["serverAddress"], "here:8443");
     let groups = server.get("/apis").expect(200).await;
     assert_eq!((&groups["kind"], &groups["apiVersion"]), (&json!("APIGroupList"), &json!("v1")));
-    let names: Vec<&str> = groups["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
-    assert_eq!(names[..2], ["example.org", "other.example.org"], "in the order of the registry, without the core group");
-    assert_eq!(groups["groups"][0]["preferredVersion"], json!({"groupVersion": "example.org/v1", "version": "v1"}));
+    let names: Vec<&str> =
+        groups["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names[..2],
+        ["example.org", "other.example.org"],
+        "in the order of the registry, without the core group"
+    );
+    assert_eq!(
+        groups["groups"][0]["preferredVersion"],
+        json!({"groupVersion": "example.org/v1", "version": "v1"})
+    );
     let group = server.get("/apis/example.org").expect(200).await;
     assert_eq!((&group["kind"], &group["name"]), (&json!("APIGroup"), &json!("example.org")));
     let list = server.get("/apis/example.org/v1").expect(200).await;
     assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("example.org/v1")));
     let widgets = &list["resources"][0];
     assert_eq!(
-        (&widgets["name"], &widgets["singularName"], &widgets["kind"], &widgets["namespaced"], &widgets["verbs"], &widgets["shortNames"]),
+        (
+            &widgets["name"],
+            &widgets["singularName"],
+            &widgets["kind"],
+            &widgets["namespaced"],
+            &widgets["verbs"],
+            &widgets["shortNames"]
+        ),
         (&json!("widgets"), &json!("widget"), &json!("Widget"), &json!(false), &json!(VERBS), &json!(["wg"]))
     );
     let core = server.get("/api/v1").expect(200).await;
@@ -61,7 +76,10 @@ async fn the_aggregated_documents_come_under_their_full_media_type() {
         }
     }
     let reply = server.get("/apis").accept("application/json, */*").send().await;
-    assert_eq!((reply.header("content-type"), reply.json()["kind"].as_str()), ("application/json", Some("APIGroupList")));
+    assert_eq!(
+        (reply.header("content-type"), reply.json()["kind"].as_str()),
+        ("application/json", Some("APIGroupList"))
+    );
     server.get("/apis").accept("text/html").expect(406).await;
     server.get("/apis/example.org/v1").accept(V2).expect(406).await;
 }
@@ -69,11 +87,21 @@ async fn the_aggregated_documents_come_under_their_full_media_type() {
 #[tokio::test]
 async fn a_document_that_is_known_is_not_sent_again() {
     let server = server().await;
-    for (path, accept) in [("/apis", V2), ("/apis", "application/json"), ("/api/v1", ""), ("/openapi/v2", ""), ("/openapi/v3/apis/example.org/v1", "")] {
+    for (path, accept) in [
+        ("/apis", V2),
+        ("/apis", "application/json"),
+        ("/api/v1", ""),
+        ("/openapi/v2", ""),
+        ("/openapi/v3/apis/example.org/v1", ""),
+    ] {
         let first = server.get(path).accept(accept).send().await;
         assert_eq!(first.code, 200);
         let etag = first.header("etag").to_owned();
-        assert!(etag.len() == 130 && etag.trim_matches('"').chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()), "{etag}");
+        assert!(
+            etag.len() == 130
+                && etag.trim_matches('"').chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()),
+            "{etag}"
+        );
         assert!(first.header("vary").contains("Accept"));
         assert_eq!(first.header("cache-control"), "public");
         let again = server.get(path).accept(accept).header("if-none-match", &etag).send().await;
@@ -122,16 +150,26 @@ async fn openapi_of_the_second_version_is_served_as_json_and_protobuf() {
     let document = server.get("/openapi/v2").accept("application/json").expect(200).await;
     assert_eq!(document["swagger"], "2.0");
     let patch = &document["paths"]["/apis/example.org/v1/widgets/{name}"]["patch"];
-    assert_eq!(patch["x-kubernetes-group-version-kind"], json!({"group": "example.org", "version": "v1", "kind": "Widget"}));
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"],
+        json!({"group": "example.org", "version": "v1", "kind": "Widget"})
+    );
     assert_eq!(
         patch["consumes"],
-        json!(["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"])
+        json!([
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/strategic-merge-patch+json"
+        ])
     );
     assert!(document["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"].is_object());
     for spelling in ["@v1.0", ".v1.0"] {
         let accept = format!("application/com.github.proto-openapi.spec.v2{spelling}+protobuf");
         let reply = server.get("/openapi/v2").accept(&accept).send().await;
-        assert_eq!(reply.header("content-type"), "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+        assert_eq!(
+            reply.header("content-type"),
+            "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+        );
         assert!(reply.bytes.len() > 1000);
     }
     let none = server.get("/openapi/v2").accept("text/html").send().await;
@@ -152,10 +190,17 @@ async fn openapi_of_the_third_version_is_found_by_its_hash() {
     let patch = &document["paths"]["/apis/example.org/v1/widgets/{name}"]["patch"];
     assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));
     let schema = &document["components"]["schemas"]["org.example.v1.Widget"];
-    assert_eq!(schema["x-kubernetes-group-version-kind"], json!([{"group": "example.org", "version": "v1", "kind": "Widget"}]));
+    assert_eq!(
+        schema["x-kubernetes-group-version-kind"],
+        json!([{"group": "example.org", "version": "v1", "kind": "Widget"}])
+    );
     let stale = server.get("/openapi/v3/apis/example.org/v1?hash=ABC").send().await;
     let hash = url.split_once('?').unwrap().1;
-    assert_eq!((stale.code, stale.header("location")), (301, format!("?{hash}").as_str()), "relative, so that it works under any prefix");
+    assert_eq!(
+        (stale.code, stale.header("location")),
+        (301, format!("?{hash}").as_str()),
+        "relative, so that it works under any prefix"
+    );
     let plain = server.get("/openapi/v3/apis/example.org/v1").send().await;
     assert_eq!((plain.code, plain.header("cache-control")), (200, "public"));
     assert_eq!(server.get("/openapi/v3/apis/nothing.org/v1").send().await.code, 404);
@@ -183,6 +228,9 @@ async fn large_documents_are_compressed_for_who_wants_that() {
 async fn documents_are_only_read() {
     let server = server().await;
     for path in ["/apis", "/api", "/apis/example.org", "/apis/example.org/v1", "/openapi/v2"] {
-        server.post(path, &json!({})).refused_with(405, "MethodNotAllowed", "the server does not allow this method").await;
+        server
+            .post(path, &json!({}))
+            .refused_with(405, "MethodNotAllowed", "the server does not allow this method")
+            .await;
     }
 }

@@ -14,11 +14,21 @@ use crate::support::{BASE, PARTIAL_LIST, TABLE, names, server, version, widget};
 async fn head_answers_like_get_without_a_body() {
     let server = server().await;
     server.make("a", json!({})).await;
-    for (uri, code) in [(format!("{BASE}/a"), 200), (BASE.to_owned(), 200), (format!("{BASE}/b"), 404), ("/apis".to_owned(), 200), ("/openapi/v2".to_owned(), 200), ("/nothing".to_owned(), 404)] {
+    for (uri, code) in [
+        (format!("{BASE}/a"), 200),
+        (BASE.to_owned(), 200),
+        (format!("{BASE}/b"), 404),
+        ("/apis".to_owned(), 200),
+        ("/openapi/v2".to_owned(), 200),
+        ("/nothing".to_owned(), 404),
+    ] {
         let get = server.get(&uri).send().await;
         let head = server.ask(Method::HEAD, &uri).send().await;
         assert_eq!((head.code, head.bytes.len()), (code, 0), "{uri}");
-        assert_eq!((get.code, get.header("content-type"), get.header("etag")), (code, head.header("content-type"), head.header("etag")));
+        assert_eq!(
+            (get.code, get.header("content-type"), get.header("etag")),
+            (code, head.header("content-type"), head.header("etag"))
+        );
     }
     server.ask(Method::HEAD, format!("{BASE}/a")).by("reader").send().await;
     assert_eq!(server.authorizer.asked.lock().last().unwrap().verb, "get");
@@ -28,19 +38,48 @@ async fn head_answers_like_get_without_a_body() {
 async fn trailing_slashes_and_unknown_parameters_are_tolerated() {
     let server = server().await;
     server.make("a", json!({})).await;
-    for uri in ["/api/", "/apis/", "/apis/example.org/", "/apis/example.org/v1/", "/apis?timeout=32s", &format!("{BASE}/"), &format!("{BASE}/a/"), &format!("{BASE}?foo=bar&&=x&timeout=32s"), "//apis"] {
+    for uri in [
+        "/api/",
+        "/apis/",
+        "/apis/example.org/",
+        "/apis/example.org/v1/",
+        "/apis?timeout=32s",
+        &format!("{BASE}/"),
+        &format!("{BASE}/a/"),
+        &format!("{BASE}?foo=bar&&=x&timeout=32s"),
+        "//apis",
+    ] {
         server.get(uri).expect(200).await;
     }
-    assert_eq!(server.get(format!("{BASE}?limit=1&limit=x")).send().await.code, 200, "of repeated parameters the first counts");
+    assert_eq!(
+        server.get(format!("{BASE}?limit=1&limit=x")).send().await.code,
+        200,
+        "of repeated parameters the first counts"
+    );
 }
 
 #[tokio::test]
 async fn paths_outside_any_api_are_plain_not_founds() {
     let server = server().await;
-    for uri in ["/nothing", "/apis/nothing.org", "/apis/nothing.org/v1", "/apis/nothing.org/v1/things", "/apis/example.org/v2", "/apis/example.org/v2/widgets", "/api/v2", "/api/v2/places", "/openapi", "/openapi/v4", "/version/x"] {
+    for uri in [
+        "/nothing",
+        "/apis/nothing.org",
+        "/apis/nothing.org/v1",
+        "/apis/nothing.org/v1/things",
+        "/apis/example.org/v2",
+        "/apis/example.org/v2/widgets",
+        "/api/v2",
+        "/api/v2/places",
+        "/openapi",
+        "/openapi/v4",
+        "/version/x",
+    ] {
         let reply = server.get(uri).send().await;
         assert_eq!((reply.code, reply.text().as_str()), (404, "404 page not found\n"), "{uri}");
-        assert_eq!((reply.header("content-type"), reply.header("x-content-type-options")), ("text/plain; charset=utf-8", "nosniff"));
+        assert_eq!(
+            (reply.header("content-type"), reply.header("x-content-type-options")),
+            ("text/plain; charset=utf-8", "nosniff")
+        );
     }
 }
 
@@ -49,7 +88,14 @@ async fn unknown_resources_of_a_known_version_are_statuses() {
     let server = server().await;
     server.make("a", json!({})).await;
     let message = "the server could not find the requested resource";
-    for uri in ["/apis/example.org/v1/things", "/apis/example.org/v1/things/a", &format!("{BASE}/a/status"), &format!("{BASE}/a/b/c/d"), "/apis/example.org/v1/namespaces/ns/widgets", "/api/v1/pods"] {
+    for uri in [
+        "/apis/example.org/v1/things",
+        "/apis/example.org/v1/things/a",
+        &format!("{BASE}/a/status"),
+        &format!("{BASE}/a/b/c/d"),
+        "/apis/example.org/v1/namespaces/ns/widgets",
+        "/api/v1/pods",
+    ] {
         server.get(uri).refused(404, "NotFound", message).await;
     }
 }
@@ -59,9 +105,23 @@ async fn methods_that_mean_nothing_here_are_not_allowed() {
     let server = server().await;
     server.make("a", json!({})).await;
     let message = "the server does not allow this method on the requested resource";
-    for (method, uri) in [(Method::PUT, BASE.to_owned()), (Method::PATCH, BASE.to_owned()), (Method::OPTIONS, BASE.to_owned()), (Method::TRACE, format!("{BASE}/a"))] {
-        let status = server.ask(method.clone(), &uri).header("content-type", "application/merge-patch+json").raw("{}").expect(405).await;
-        assert_eq!((&status["reason"], &status["message"]), (&json!("MethodNotAllowed"), &json!(message)), "{method} {uri}");
+    for (method, uri) in [
+        (Method::PUT, BASE.to_owned()),
+        (Method::PATCH, BASE.to_owned()),
+        (Method::OPTIONS, BASE.to_owned()),
+        (Method::TRACE, format!("{BASE}/a")),
+    ] {
+        let status = server
+            .ask(method.clone(), &uri)
+            .header("content-type", "application/merge-patch+json")
+            .raw("{}")
+            .expect(405)
+            .await;
+        assert_eq!(
+            (&status["reason"], &status["message"]),
+            (&json!("MethodNotAllowed"), &json!(message)),
+            "{method} {uri}"
+        );
     }
 }
 
@@ -69,18 +129,40 @@ async fn methods_that_mean_nothing_here_are_not_allowed() {
 async fn who_has_no_right_is_told_what_they_lack_and_nothing_else() {
     let server = server().await;
     server.make("a", json!({})).await;
-    let text = |place: &str, verb: &str| format!("widgets.example.org{place} is forbidden: User \"stranger\" cannot {verb} resource \"widgets\" in API group \"example.org\" at the cluster scope");
+    let text = |place: &str, verb: &str| {
+        format!(
+            "widgets.example.org{place} is forbidden: User \"stranger\" cannot {verb} resource \"widgets\" in API group \"example.org\" at the cluster scope"
+        )
+    };
     for name in ["a", "b"] {
-        let status = server.get(format!("{BASE}/{name}")).by("stranger").refused(403, "Forbidden", &text(&format!(" \"{name}\""), "get")).await;
+        let status = server
+            .get(format!("{BASE}/{name}"))
+            .by("stranger")
+            .refused(403, "Forbidden", &text(&format!(" \"{name}\""), "get"))
+            .await;
         assert_eq!(status["details"], json!({"name": name, "group": "example.org", "kind": "widgets"}));
     }
     server.get(BASE).by("stranger").refused(403, "Forbidden", &text("", "list")).await;
     server.get(format!("{BASE}?watch=1")).by("stranger").refused(403, "Forbidden", &text("", "watch")).await;
-    server.post(BASE, &widget("a", json!({}))).by("stranger").refused(403, "Forbidden", &text("", "create")).await;
+    server
+        .post(BASE, &widget("a", json!({})))
+        .by("stranger")
+        .refused(403, "Forbidden", &text("", "create"))
+        .await;
     server.delete(BASE).by("stranger").refused(403, "Forbidden", &text("", "deletecollection")).await;
-    server.patch(format!("{BASE}/a"), "merge", &json!({})).by("stranger").refused(403, "Forbidden", &text(" \"a\"", "patch")).await;
+    server
+        .patch(format!("{BASE}/a"), "merge", &json!({}))
+        .by("stranger")
+        .refused(403, "Forbidden", &text(" \"a\"", "patch"))
+        .await;
     let status = server.get("/apis").by("stranger").expect(403).await;
-    assert!(status["message"].as_str().unwrap().starts_with("forbidden: User \"stranger\" cannot get path \"/apis\""), "{status}");
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("forbidden: User \"stranger\" cannot get path \"/apis\""),
+        "{status}"
+    );
     server.get("/apis/nothing.org/v1/things/x").by("stranger").expect(403).await;
     let status = server.get(BASE).by("<b>stranger</b>").expect(403).await;
     let message = status["message"].as_str().unwrap();
@@ -95,7 +177,12 @@ async fn the_authorizer_is_asked_about_what_the_request_means() {
     for (method, uri, verb, name) in [
         (Method::GET, format!("{BASE}/a?watch=1"), "get", "a"),
         (Method::GET, format!("{BASE}?fieldSelector=metadata.name%3Da"), "list", "a"),
-        (Method::GET, format!("{BASE}?fieldSelector=metadata.name%3Da&watch=1&timeoutSeconds=1"), "watch", "a"),
+        (
+            Method::GET,
+            format!("{BASE}?fieldSelector=metadata.name%3Da&watch=1&timeoutSeconds=1"),
+            "watch",
+            "a",
+        ),
         (Method::GET, format!("{BASE}?watch=false"), "list", ""),
         (Method::DELETE, format!("{BASE}?limit=1"), "deletecollection", ""),
         (Method::PUT, format!("{BASE}/a"), "update", "a"),
@@ -105,7 +192,11 @@ async fn the_authorizer_is_asked_about_what_the_request_means() {
         server.authorizer.asked.lock().clear();
         server.ask(method.clone(), &uri).send().await;
         let asked = server.authorizer.asked.lock().first().cloned().unwrap();
-        assert_eq!((asked.verb.as_str(), asked.name.as_str(), asked.group.as_str(), asked.version.as_str()), (verb, name, "example.org", "v1"), "{method} {uri}");
+        assert_eq!(
+            (asked.verb.as_str(), asked.name.as_str(), asked.group.as_str(), asked.version.as_str()),
+            (verb, name, "example.org", "v1"),
+            "{method} {uri}"
+        );
     }
     assert_eq!(server.authorizer.asked.lock()[0].subresource, "status");
 }
@@ -115,15 +206,26 @@ async fn a_request_takes_no_longer_than_it_may() {
     let server = server().await;
     tokio::time::pause();
     let forever = || streamed(stream::pending());
-    for (uri, seconds) in [(BASE.to_owned(), 34), (format!("{BASE}?timeout=10s"), 10), (format!("{BASE}?timeout=0s"), 34), (format!("{BASE}?timeout=2h"), 34)] {
+    for (uri, seconds) in [
+        (BASE.to_owned(), 34),
+        (format!("{BASE}?timeout=10s"), 10),
+        (format!("{BASE}?timeout=0s"), 34),
+        (format!("{BASE}?timeout=2h"), 34),
+    ] {
         let before = tokio::time::Instant::now();
         let reply = server.ask(Method::POST, &uri).send_body(forever()).await;
         assert_eq!((reply.code, before.elapsed().as_secs()), (504, seconds), "{uri}");
         let status = reply.json();
-        assert_eq!((&status["reason"], &status["message"]), (&json!("Timeout"), &json!("Timeout: request did not complete within the allotted timeout")));
+        assert_eq!(
+            (&status["reason"], &status["message"]),
+            (&json!("Timeout"), &json!("Timeout: request did not complete within the allotted timeout"))
+        );
     }
     for bad in ["10", "x", "-5s", "1d", "1e3s"] {
-        server.get(format!("{BASE}?timeout={bad}")).refused_with(400, "BadRequest", "invalid timeout specified in the request URL - ").await;
+        server
+            .get(format!("{BASE}?timeout={bad}"))
+            .refused_with(400, "BadRequest", "invalid timeout specified in the request URL - ")
+            .await;
     }
 }
 
@@ -155,15 +257,24 @@ async fn what_the_server_made_up_is_listed_like_anything_else() {
     let server = server().await;
     let uri = "/api/v1/places";
     let list = server.get(uri).expect(200).await;
-    assert_eq!((&list["kind"], &list["apiVersion"], names(&list)), (&json!("PlaceList"), &json!("v1"), vec!["here".to_owned(), "there".to_owned()]));
+    assert_eq!(
+        (&list["kind"], &list["apiVersion"], names(&list)),
+        (&json!("PlaceList"), &json!("v1"), vec!["here".to_owned(), "there".to_owned()])
+    );
     assert!(!version(&list).is_empty());
     assert_eq!(names(&server.get(format!("{uri}?labelSelector=near%3Dtrue")).expect(200).await), ["here"]);
-    assert_eq!(names(&server.get(format!("{uri}?fieldSelector=metadata.name%3Dthere")).expect(200).await), ["there"]);
+    assert_eq!(
+        names(&server.get(format!("{uri}?fieldSelector=metadata.name%3Dthere")).expect(200).await),
+        ["there"]
+    );
     assert_eq!(server.get(format!("{uri}/here")).expect(200).await["kind"], "Place");
     server.get(format!("{uri}/nowhere")).refused(404, "NotFound", "places \"nowhere\" not found").await;
     let table = server.get(uri).accept(TABLE).expect(200).await;
     assert_eq!(table["rows"][1]["cells"], json!(["there"]));
-    assert_eq!(server.get(uri).accept(PARTIAL_LIST).expect(200).await["items"][0]["kind"], "PartialObjectMetadata");
+    assert_eq!(
+        server.get(uri).accept(PARTIAL_LIST).expect(200).await["items"][0]["kind"],
+        "PartialObjectMetadata"
+    );
     server.get(format!("{uri}?watch=1")).expect(405).await;
     server.post(uri, &json!({})).expect(405).await;
     server.delete(format!("{uri}/here")).expect(405).await;
@@ -183,7 +294,14 @@ async fn nothing_that_a_client_sends_makes_the_server_panic() {
     }
     let query = format!("{BASE}?{}", "a=b&".repeat(5000));
     tokio::time::timeout(Duration::from_secs(10), server.get(query).expect(200)).await.unwrap();
-    for query in ["labelSelector=%ff", "fieldSelector=%5C", "continue=%ff", "limit=99999999999999999999", "resourceVersion=%ff", "watch=1&timeoutSeconds=99999999999999999999"] {
+    for query in [
+        "labelSelector=%ff",
+        "fieldSelector=%5C",
+        "continue=%ff",
+        "limit=99999999999999999999",
+        "resourceVersion=%ff",
+        "watch=1&timeoutSeconds=99999999999999999999",
+    ] {
         let code = server.get(format!("{BASE}?{query}")).send().await.code;
         assert!((400..500).contains(&code), "{query}: {code}");
     }

@@ -9,7 +9,8 @@ use crate::widgets::WIDGETS;
 #[tokio::test]
 async fn what_is_not_there_is_not_found_by_plural_and_group() {
     let server = server().await;
-    let status = server.get(format!("{BASE}/a")).refused(404, "NotFound", "widgets.example.org \"a\" not found").await;
+    let status =
+        server.get(format!("{BASE}/a")).refused(404, "NotFound", "widgets.example.org \"a\" not found").await;
     assert_eq!(status["details"], json!({"name": "a", "group": "example.org", "kind": "widgets"}));
 }
 
@@ -20,7 +21,10 @@ async fn somebody_elses_object_is_answered_like_one_that_is_not_there() {
     server.get(format!("{BASE}/a")).by("ann").expect(200).await;
     let theirs = server.get(format!("{BASE}/a")).by("bob").send().await;
     let absent = server.get(format!("{BASE}/b")).by("bob").send().await;
-    assert_eq!((theirs.code, theirs.text()), (404, absent.text().replace("\\\"b\\\"", "\\\"a\\\"").replace("\"b\"", "\"a\"")));
+    assert_eq!(
+        (theirs.code, theirs.text()),
+        (404, absent.text().replace("\\\"b\\\"", "\\\"a\\\"").replace("\"b\"", "\"a\""))
+    );
     let patch = json!({"spec": {"size": "nonsense"}});
     for ask in [
         server.put(format!("{BASE}/a"), &json!({"metadata": {"name": "zzz", "resourceVersion": "1"}})),
@@ -51,7 +55,10 @@ async fn a_revision_of_the_past_is_no_obstacle_and_nonsense_is_refused() {
         assert_eq!(server.get(format!("{BASE}/a?resourceVersion={revision}")).expect(200).await, made);
     }
     for nonsense in ["x", "-1", "1.5", "99999999999999999999999", "%2B5"] {
-        server.get(format!("{BASE}/a?resourceVersion={nonsense}")).refused_with(400, "BadRequest", "resourceVersion").await;
+        server
+            .get(format!("{BASE}/a?resourceVersion={nonsense}"))
+            .refused_with(400, "BadRequest", "resourceVersion")
+            .await;
     }
 }
 
@@ -89,27 +96,42 @@ async fn one_object_as_a_table_and_as_bare_metadata() {
     let table = server.get(format!("{BASE}/a")).accept(TABLE).expect(200).await;
     assert_eq!((&table["kind"], &table["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
     assert_eq!(table["metadata"]["resourceVersion"], version(&made));
-    assert_eq!(table["columnDefinitions"][0], json!({"name": "Name", "type": "string", "format": "name", "description": "A column.", "priority": 0}));
+    assert_eq!(
+        table["columnDefinitions"][0],
+        json!({"name": "Name", "type": "string", "format": "name", "description": "A column.", "priority": 0})
+    );
     assert_eq!(table["rows"][0]["cells"], json!(["a", 2, "red"]));
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     assert_eq!(table["rows"][0]["object"]["metadata"], made["metadata"]);
     let beta = server.get(format!("{BASE}/a")).accept(&TABLE.replace("v=v1", "v=v1beta1")).expect(200).await;
     assert_eq!(beta["apiVersion"], "meta.k8s.io/v1beta1");
     let partial = server.get(format!("{BASE}/a")).accept(PARTIAL).expect(200).await;
-    assert_eq!(partial, json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}));
+    assert_eq!(
+        partial,
+        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]})
+    );
 }
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_shown_as_such_and_can_be_deleted() {
     let server = server().await;
-    for (name, value) in [("a", b"garbage".to_vec()), ("b", eartag_api::frame::frame(b"\x00{", &Default::default()))] {
+    for (name, value) in
+        [("a", b"garbage".to_vec()), ("b", eartag_api::frame::frame(b"\x00{", &Default::default()))]
+    {
         let op = Op::Put { collection: WIDGETS, key: name.as_bytes().to_vec(), value };
-        server.store.commit(Commit { conditions: vec![], ops: vec![op], lane: Lane::Interactive }).await.unwrap();
+        server
+            .store
+            .commit(Commit { conditions: vec![], ops: vec![op], lane: Lane::Interactive })
+            .await
+            .unwrap();
         let shown = server.now(name).await;
         assert_eq!((&shown["kind"], &shown["metadata"]["name"]), (&json!("Widget"), &json!(name)));
         assert!(shown["metadata"]["annotations"]["eartag.io/corrupt-record"].is_string());
         let refusal = "Internal error occurred: the stored record is corrupt; an administrator can delete it";
-        server.patch(format!("{BASE}/{name}"), "merge", &json!({"spec": {"size": 1}})).refused(500, "InternalError", refusal).await;
+        server
+            .patch(format!("{BASE}/{name}"), "merge", &json!({"spec": {"size": 1}}))
+            .refused(500, "InternalError", refusal)
+            .await;
         assert_eq!(server.get(BASE).expect(200).await["items"].as_array().unwrap().len(), 1);
         server.delete(format!("{BASE}/{name}")).expect(200).await;
         server.get(format!("{BASE}/{name}")).expect(404).await;

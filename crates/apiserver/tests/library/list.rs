@@ -29,7 +29,11 @@ async fn an_empty_list_has_items_and_a_revision() {
     assert_eq!(list["items"], json!([]));
     assert!(version(&list).parse::<u64>().unwrap() > 0);
     assert_eq!(list["metadata"].get("continue"), None);
-    for uri in [format!("{BASE}?labelSelector=a%3Db"), format!("{BASE}?limit=5"), format!("{BASE}?fieldSelector=metadata.name%3Dq")] {
+    for uri in [
+        format!("{BASE}?labelSelector=a%3Db"),
+        format!("{BASE}?limit=5"),
+        format!("{BASE}?fieldSelector=metadata.name%3Dq"),
+    ] {
         assert_eq!(server.get(uri).expect(200).await["items"], json!([]));
     }
 }
@@ -60,7 +64,10 @@ async fn pages_show_each_object_once_of_one_snapshot_while_others_write() {
         // Between any two pages something is deleted, something new appears, and something is changed.
         server.delete(format!("{BASE}/w{:03}", 49 - round)).expect(200).await;
         server.make(&format!("w{round:03}-new"), json!({})).await;
-        server.patch(format!("{BASE}/w{:03}", 30 - round), "merge", &json!({"spec": {"colour": "new"}})).expect(200).await;
+        server
+            .patch(format!("{BASE}/w{:03}", 30 - round), "merge", &json!({"spec": {"colour": "new"}}))
+            .expect(200)
+            .await;
         if resume.is_empty() {
             break;
         }
@@ -79,7 +86,8 @@ async fn a_watch_from_a_lists_revision_brings_what_the_list_lacks() {
     let later = server.make("a", json!({})).await;
     let second = server.get(format!("{BASE}?limit=9&continue={}", token(&first))).expect(200).await;
     assert_eq!(names(&second), ["w002", "w003", "w004"]);
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", version(&second))).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", version(&second))).events().await;
     assert_eq!(events.brief().await, format!("ADDED a {}", version(&later)));
 }
 
@@ -95,7 +103,14 @@ async fn the_number_that_remains_is_told_only_when_it_is_right() {
     server.make("x", json!({})).await;
     let next = server.get(format!("{BASE}?limit=4&continue={}", token(&list))).expect(200).await;
     assert!([None, Some(json!(2))].contains(&remaining(&next)), "not the three of now");
-    for silent in ["limit=10&resourceVersion=", "labelSelector=made-by&limit=4", "fieldSelector=spec.colour%21%3Dx&limit=4", "limit=0", "limit=-3", "limit=11"] {
+    for silent in [
+        "limit=10&resourceVersion=",
+        "labelSelector=made-by&limit=4",
+        "fieldSelector=spec.colour%21%3Dx&limit=4",
+        "limit=0",
+        "limit=-3",
+        "limit=11",
+    ] {
         let list = server.get(format!("{BASE}?{silent}")).expect(200).await;
         if silent.starts_with("limit=10") {
             assert_eq!(remaining(&list), Some(json!(1)));
@@ -168,14 +183,20 @@ async fn garbage_for_a_token_is_a_bad_request() {
         wire(json!([])),
     ] {
         let uri = format!("{BASE}?limit=1&continue={bad}");
-        server.get(uri).refused_with(400, "BadRequest", "invalid continue token: continue key is not valid").await;
+        server
+            .get(uri)
+            .refused_with(400, "BadRequest", "invalid continue token: continue key is not valid")
+            .await;
     }
     let good = token(&server.get(format!("{BASE}?limit=1")).expect(200).await);
     let message = "specifying resource version is not allowed when using continue";
     server.get(format!("{BASE}?continue={good}&resourceVersion=2")).refused(400, "BadRequest", message).await;
     server.get(format!("{BASE}?continue={good}&resourceVersion=0")).expect(200).await;
     let future = wire(json!({"v": "meta.k8s.io/v1", "rv": 999_999, "start": "a\u{0}"}));
-    server.get(format!("{BASE}?continue={future}")).refused_with(504, "Timeout", "Too large resource version").await;
+    server
+        .get(format!("{BASE}?continue={future}"))
+        .refused_with(504, "Timeout", "Too large resource version")
+        .await;
 }
 
 #[tokio::test]
@@ -202,19 +223,37 @@ async fn a_revision_means_what_the_table_of_the_reference_says() {
         assert_eq!((names(&list).len(), &version(&list)), (sees, at), "{query}");
     }
     for (query, message) in [
-        ("resourceVersionMatch=Exact", "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"),
-        ("resourceVersion=0&resourceVersionMatch=Exact", "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""),
-        ("resourceVersion=1&resourceVersionMatch=Newest", "resourceVersionMatch: Unsupported value: \"Newest\": supported values: \"Exact\", \"NotOlderThan\", \"\""),
-        ("continue=x&resourceVersionMatch=Exact", "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"),
+        (
+            "resourceVersionMatch=Exact",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            "resourceVersion=0&resourceVersionMatch=Exact",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        (
+            "resourceVersion=1&resourceVersionMatch=Newest",
+            "resourceVersionMatch: Unsupported value: \"Newest\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
+        ),
+        (
+            "continue=x&resourceVersionMatch=Exact",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        ),
         ("sendInitialEvents=true", "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"),
     ] {
         let full = format!("ListOptions.meta.k8s.io \"\" is invalid: {message}");
         let status = server.get(format!("{BASE}?{query}")).refused(422, "Invalid", &full).await;
-        assert_eq!((&status["details"]["kind"], &status["details"]["group"]), (&json!("ListOptions"), &json!("meta.k8s.io")));
+        assert_eq!(
+            (&status["details"]["kind"], &status["details"]["group"]),
+            (&json!("ListOptions"), &json!("meta.k8s.io"))
+        );
     }
     server.store.compact(Revision::new(u64::MAX)).await.unwrap();
     let message = "The resourceVersion for the provided list is too old.";
-    server.get(format!("{BASE}?resourceVersion={first}&resourceVersionMatch=Exact")).refused(410, "Expired", message).await;
+    server
+        .get(format!("{BASE}?resourceVersion={first}&resourceVersionMatch=Exact"))
+        .refused(410, "Expired", message)
+        .await;
     server.get(format!("{BASE}?resourceVersion={first}")).expect(200).await;
     server.get(format!("{BASE}?resourceVersion=x")).refused_with(400, "BadRequest", "resourceVersion").await;
 }
@@ -222,7 +261,11 @@ async fn a_revision_means_what_the_table_of_the_reference_says() {
 #[tokio::test(start_paused = true)]
 async fn a_list_at_a_revision_of_the_future_is_refused_after_a_wait() {
     let server = server().await;
-    for query in ["resourceVersion=999", "resourceVersion=999&resourceVersionMatch=Exact", "resourceVersion=999&limit=2"] {
+    for query in [
+        "resourceVersion=999",
+        "resourceVersion=999&resourceVersionMatch=Exact",
+        "resourceVersion=999&limit=2",
+    ] {
         let status = server.get(format!("{BASE}?{query}")).expect(504).await;
         assert_eq!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge", "{query}");
     }
@@ -257,10 +300,17 @@ async fn selectors_by_label_and_by_field() {
         let paged = server.get(format!("{BASE}?limit=9&{key}={}", escaped(value))).expect(200).await;
         assert_eq!(names(&paged), wanted, "{query}, in pages");
     }
-    let both = server.get(format!("{BASE}?labelSelector=env&fieldSelector=spec.colour%3Dred")).expect(200).await;
+    let both =
+        server.get(format!("{BASE}?labelSelector=env&fieldSelector=spec.colour%3Dred")).expect(200).await;
     assert_eq!(names(&both), ["a"]);
-    server.get(format!("{BASE}?labelSelector=a%20b")).refused_with(400, "BadRequest", "unable to parse requirement: ").await;
-    server.get(format!("{BASE}?fieldSelector=status.weight%3D1")).refused_with(400, "BadRequest", "status.weight").await;
+    server
+        .get(format!("{BASE}?labelSelector=a%20b"))
+        .refused_with(400, "BadRequest", "unable to parse requirement: ")
+        .await;
+    server
+        .get(format!("{BASE}?fieldSelector=status.weight%3D1"))
+        .refused_with(400, "BadRequest", "status.weight")
+        .await;
     server.get(format!("{BASE}?fieldSelector=nonsense")).expect(400).await;
 }
 
@@ -273,7 +323,8 @@ async fn a_limit_counts_what_is_selected() {
     }
     let (mut seen, mut resume) = (Vec::new(), String::new());
     loop {
-        let list = server.get(format!("{BASE}?labelSelector=p%3Dodd&limit=3&continue={resume}")).expect(200).await;
+        let list =
+            server.get(format!("{BASE}?labelSelector=p%3Dodd&limit=3&continue={resume}")).expect(200).await;
         seen.push(names(&list));
         resume = token(&list);
         if resume.is_empty() {
@@ -290,7 +341,9 @@ async fn everybody_sees_their_own_whatever_they_select() {
     for (name, owner) in [("a", "ann"), ("b", "bob"), ("c", "ann"), ("d", "bob")] {
         server.make_labelled(name, json!({"of": owner}), json!({"owner": owner})).await;
     }
-    let of = async |user: &str, query: &str| names(&server.get(format!("{BASE}?{query}")).by(user).expect(200).await);
+    let of = async |user: &str, query: &str| {
+        names(&server.get(format!("{BASE}?{query}")).by(user).expect(200).await)
+    };
     assert_eq!(of("ann", "").await, ["a", "c"]);
     assert_eq!(of("bob", "labelSelector=of%3Dann").await, Vec::<String>::new());
     assert_eq!(of("bob", "fieldSelector=metadata.name%3Da").await, Vec::<String>::new());

@@ -17,7 +17,11 @@ async fn flood(server: &Arc<Server>, count: usize) {
     for n in 0..count {
         let value = frame(b"\x05admin{\"size\":5,\"owner\":\"admin\"}", &Meta::default());
         let op = Op::Put { collection: WIDGETS, key: format!("w{n:06}").into_bytes(), value };
-        server.store.commit(Commit { conditions: vec![], ops: vec![op], lane: Lane::Interactive }).await.unwrap();
+        server
+            .store
+            .commit(Commit { conditions: vec![], ops: vec![op], lane: Lane::Interactive })
+            .await
+            .unwrap();
     }
 }
 
@@ -46,13 +50,18 @@ async fn a_rare_label_among_many_objects_is_found_in_reasonable_time() {
     flood(&server, 20_000).await;
     server.make_labelled("zz", json!({"rare": "yes"}), json!({})).await;
     let work = server.get(format!("{BASE}?labelSelector=rare&limit=1")).expect(200);
-    let list = tokio::time::timeout(std::time::Duration::from_secs(20), work).await.expect("it is not looked at one by one");
+    let list = tokio::time::timeout(std::time::Duration::from_secs(20), work)
+        .await
+        .expect("it is not looked at one by one");
     assert_eq!(names(&list), ["zz"]);
     // The same at a snapshot of before.
     let before = version(&list);
     server.make("zzz", json!({})).await;
-    let uri = format!("{BASE}?labelSelector=rare&limit=1&resourceVersion={before}&resourceVersionMatch=Exact");
-    let list = tokio::time::timeout(std::time::Duration::from_secs(20), server.get(uri).expect(200)).await.expect("nor there");
+    let uri =
+        format!("{BASE}?labelSelector=rare&limit=1&resourceVersion={before}&resourceVersionMatch=Exact");
+    let list = tokio::time::timeout(std::time::Duration::from_secs(20), server.get(uri).expect(200))
+        .await
+        .expect("nor there");
     assert_eq!(names(&list), ["zz"]);
 }
 
@@ -77,7 +86,11 @@ async fn a_list_as_a_table() {
     assert_eq!(bare["rows"][0].get("object"), None);
     let whole = server.get(format!("{BASE}?includeObject=Object")).accept(TABLE).expect(200).await;
     assert_eq!(whole["rows"][1]["object"], server.now("b").await);
-    server.get(format!("{BASE}?includeObject=Half")).accept(TABLE).refused_with(400, "BadRequest", "Half").await;
+    server
+        .get(format!("{BASE}?includeObject=Half"))
+        .accept(TABLE)
+        .refused_with(400, "BadRequest", "Half")
+        .await;
     let yaml = server.get(BASE).accept("application/yaml;as=Table;v=v1;g=meta.k8s.io").send().await;
     let tree = from_yaml(&yaml.bytes, Limits::default()).unwrap().tree;
     assert_eq!((tree["kind"].as_str(), tree["rows"].as_array().unwrap().len()), (Some("Table"), 2));
@@ -87,10 +100,18 @@ async fn a_list_as_a_table() {
 async fn a_list_of_bare_metadata_shows_nothing_else() {
     let server = server().await;
     let made = server.make("a", json!({"size": 1})).await;
-    let accept = format!("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{PARTIAL_LIST},application/json");
+    let accept = format!(
+        "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{PARTIAL_LIST},application/json"
+    );
     let list = server.get(BASE).accept(&accept).expect(200).await;
-    assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("PartialObjectMetadataList"), &json!("meta.k8s.io/v1")));
-    assert_eq!(list["items"], json!([{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}]));
+    assert_eq!(
+        (&list["kind"], &list["apiVersion"]),
+        (&json!("PartialObjectMetadataList"), &json!("meta.k8s.io/v1"))
+    );
+    assert_eq!(
+        list["items"],
+        json!([{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}])
+    );
     assert_eq!(version(&list), server.revision());
 }
 
@@ -113,8 +134,15 @@ async fn a_list_as_yaml_and_indented() {
         assert_eq!(reply.json(), json);
     }
     let one = format!("{BASE}/a");
-    assert!(server.get(&one).header("user-agent", "curl/8.0").send().await.text().starts_with("{\n  \""), "a person reads along");
-    for ask in [server.get(format!("{one}?pretty=false")).header("user-agent", "curl/8.0"), server.get(one), server.get(BASE)] {
+    assert!(
+        server.get(&one).header("user-agent", "curl/8.0").send().await.text().starts_with("{\n  \""),
+        "a person reads along"
+    );
+    for ask in [
+        server.get(format!("{one}?pretty=false")).header("user-agent", "curl/8.0"),
+        server.get(one),
+        server.get(BASE),
+    ] {
         assert_eq!(ask.send().await.text().lines().count(), 1);
     }
 }
@@ -122,14 +150,26 @@ async fn a_list_as_yaml_and_indented() {
 #[tokio::test]
 async fn what_cannot_be_given_is_not_acceptable() {
     let server = server().await;
-    for accept in ["text/html", "application/cbor", "application/vnd.kubernetes.protobuf", PARTIAL, "application/json;as=Table;v=v2;g=meta.k8s.io", "application/json;q=0"] {
+    for accept in [
+        "text/html",
+        "application/cbor",
+        "application/vnd.kubernetes.protobuf",
+        PARTIAL,
+        "application/json;as=Table;v=v2;g=meta.k8s.io",
+        "application/json;q=0",
+    ] {
         let status = server.get(BASE).accept(accept).expect(406).await;
         assert_eq!(status["reason"], "NotAcceptable");
         let message = status["message"].as_str().unwrap();
-        assert!(message.starts_with("only the following media types are accepted: application/json"), "{message}");
+        assert!(
+            message.starts_with("only the following media types are accepted: application/json"),
+            "{message}"
+        );
     }
     server.get(format!("{BASE}/a")).accept(PARTIAL_LIST).expect(406).await;
-    for accept in ["", "*/*", "application/*", "text/html, application/json;q=0.5", "application/cbor,*/*;q=0.1"] {
+    for accept in
+        ["", "*/*", "application/*", "text/html, application/json;q=0.5", "application/cbor,*/*;q=0.1"]
+    {
         let list: Tree = server.get(BASE).accept(accept).expect(200).await;
         assert_eq!(list["kind"], "WidgetList", "{accept}");
     }

@@ -16,17 +16,33 @@ async fn a_caller_learns_what_they_may_do() {
     let server = server().await;
     let asked = |verb: &str| json!({"spec": {"resourceAttributes": {"verb": verb, "group": "example.org", "version": "*", "resource": "widgets", "subresource": "status", "name": "a", "namespace": "ns"}}});
     let review = server.post(ACCESS, &asked("list")).expect(201).await;
-    assert_eq!((&review["kind"], &review["apiVersion"]), (&json!("SelfSubjectAccessReview"), &json!("authorization.k8s.io/v1")));
+    assert_eq!(
+        (&review["kind"], &review["apiVersion"]),
+        (&json!("SelfSubjectAccessReview"), &json!("authorization.k8s.io/v1"))
+    );
     assert_eq!(review["status"]["allowed"], true);
     assert_eq!(review["spec"], asked("list")["spec"]);
     let asked_of = server.authorizer.asked.lock().last().cloned().unwrap();
-    assert_eq!((asked_of.verb.as_str(), asked_of.resource.as_str(), asked_of.subresource.as_str(), asked_of.name.as_str(), asked_of.namespace.as_str()), ("list", "widgets", "status", "a", "ns"));
+    assert_eq!(
+        (
+            asked_of.verb.as_str(),
+            asked_of.resource.as_str(),
+            asked_of.subresource.as_str(),
+            asked_of.name.as_str(),
+            asked_of.namespace.as_str()
+        ),
+        ("list", "widgets", "status", "a", "ns")
+    );
     server.post(ACCESS, &asked("delete")).by("reader").expect(403).await;
     let path = json!({"spec": {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}});
     assert_eq!(server.post(ACCESS, &path).expect(201).await["status"]["allowed"], true);
     assert_eq!(server.authorizer.asked.lock().last().cloned().unwrap().path.as_deref(), Some("/metrics"));
     server.post(format!("{ACCESS}?dryRun=All"), &path).expect(201).await;
-    for wrong in [json!({}), json!({"spec": {}}), json!({"spec": {"resourceAttributes": {}, "nonResourceAttributes": {}}})] {
+    for wrong in [
+        json!({}),
+        json!({"spec": {}}),
+        json!({"spec": {"resourceAttributes": {}, "nonResourceAttributes": {}}}),
+    ] {
         let status = server.post(ACCESS, &wrong).expect(422).await;
         assert_eq!(status["details"]["kind"], "SelfSubjectAccessReview", "{wrong}");
     }
@@ -39,7 +55,12 @@ async fn an_access_review_reads_protobuf_and_answers_json() {
     let spec = [&[0x0a, u8::try_from(attributes.len()).unwrap()], attributes.as_slice()].concat();
     let raw = [&[0x12, u8::try_from(spec.len()).unwrap()], spec.as_slice()].concat();
     let body = wrap("authorization.k8s.io/v1", "SelfSubjectAccessReview", raw);
-    let ask = |body: Vec<u8>| server.ask(http::Method::POST, ACCESS).raw(body).header("content-type", "application/vnd.kubernetes.protobuf");
+    let ask = |body: Vec<u8>| {
+        server
+            .ask(http::Method::POST, ACCESS)
+            .raw(body)
+            .header("content-type", "application/vnd.kubernetes.protobuf")
+    };
     let reply = ask(body).accept("application/vnd.kubernetes.protobuf,application/json").send().await;
     assert_eq!((reply.code, reply.header("content-type")), (201, "application/json"));
     let review = reply.json();
@@ -61,7 +82,10 @@ async fn somebody_learns_what_somebody_else_may_do() {
     assert!(unsure["status"]["evaluationError"].is_string());
     assert!(!unsure.to_string().contains("10.1.2.3"), "nothing internal");
     let nobody = json!({"spec": {"resourceAttributes": {"verb": "get"}}});
-    server.post(OTHERS, &nobody).refused_with(422, "Invalid", "at least one of user or group must be specified").await;
+    server
+        .post(OTHERS, &nobody)
+        .refused_with(422, "Invalid", "at least one of user or group must be specified")
+        .await;
 }
 
 #[tokio::test]
@@ -91,8 +115,14 @@ async fn a_caller_learns_who_they_are() {
         extra: [("k".to_owned(), vec!["v".to_owned()])].into(),
     };
     let review = server.post(SELF, &json!({"metadata": {}})).as_user(user).expect(201).await;
-    assert_eq!(review["status"]["userInfo"], json!({"username": "ann", "uid": "u-1", "groups": ["g"], "extra": {"k": ["v"]}}));
-    assert_eq!((&review["kind"], &review["apiVersion"]), (&json!("SelfSubjectReview"), &json!("authentication.k8s.io/v1")));
+    assert_eq!(
+        review["status"]["userInfo"],
+        json!({"username": "ann", "uid": "u-1", "groups": ["g"], "extra": {"k": ["v"]}})
+    );
+    assert_eq!(
+        (&review["kind"], &review["apiVersion"]),
+        (&json!("SelfSubjectReview"), &json!("authentication.k8s.io/v1"))
+    );
 }
 
 #[tokio::test]
@@ -107,6 +137,12 @@ async fn reviews_are_only_created_and_no_tables() {
     assert_eq!((yaml.code, yaml.header("content-type")), (201, "application/yaml"));
     server.post(SELF, &json!({"kind": "Widget"})).expect(400).await;
     let strict = format!("{SELF}?fieldValidation=Strict");
-    server.post(strict, &json!({"spec": {"x": 1}})).refused_with(400, "BadRequest", "strict decoding error: unknown field \"spec").await;
-    assert!(server.ask(http::Method::POST, SELF).raw("{}").send().await.code == 201, "Python sends no content type");
+    server
+        .post(strict, &json!({"spec": {"x": 1}}))
+        .refused_with(400, "BadRequest", "strict decoding error: unknown field \"spec")
+        .await;
+    assert!(
+        server.ask(http::Method::POST, SELF).raw("{}").send().await.code == 201,
+        "Python sends no content type"
+    );
 }

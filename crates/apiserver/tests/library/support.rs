@@ -78,7 +78,9 @@ impl Authorizer for TestAuthorizer {
         match user.name.as_str() {
             "stranger" => Decision::Deny(String::new()),
             "<b>stranger</b>" => Decision::Deny("no & never".to_owned()),
-            "reader" if !matches!(wants.verb.as_str(), "get" | "list" | "watch") => Decision::Deny(String::new()),
+            "reader" if !matches!(wants.verb.as_str(), "get" | "list" | "watch") => {
+                Decision::Deny(String::new())
+            }
             "broken" => Decision::Error("connection refused by 10.1.2.3".to_owned()),
             _ => Decision::Allow,
         }
@@ -91,8 +93,19 @@ impl Authorizer for TestAuthorizer {
     async fn rules(&self, _user: &UserInfo) -> Vec<GrantedRule> {
         let list = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
         vec![
-            GrantedRule { verbs: list(&["get"]), groups: list(&["example.org"]), resources: list(&["widgets"]), names: list(&["a"]), paths: vec![] },
-            GrantedRule { verbs: list(&["*"]), groups: list(&["*"]), resources: list(&["*"]), ..GrantedRule::default() },
+            GrantedRule {
+                verbs: list(&["get"]),
+                groups: list(&["example.org"]),
+                resources: list(&["widgets"]),
+                names: list(&["a"]),
+                paths: vec![],
+            },
+            GrantedRule {
+                verbs: list(&["*"]),
+                groups: list(&["*"]),
+                resources: list(&["*"]),
+                ..GrantedRule::default()
+            },
             GrantedRule { verbs: list(&["get"]), paths: list(&["/version"]), ..GrantedRule::default() },
         ]
     }
@@ -125,10 +138,22 @@ pub async fn server_with(options: Options) -> Arc<Server> {
         .with(Resource::Stored(Arc::new(Widgets::gadgets())))
         .with(Resource::Fixed(Arc::new(Places::new())));
     for review in reviews::all(reviews::Schemas {
-        self_access: schema(schemars::schema_for!(review::SelfSubjectAccessReview), "io.k8s.api.authorization.v1.SelfSubjectAccessReview"),
-        access: schema(schemars::schema_for!(review::SubjectAccessReview), "io.k8s.api.authorization.v1.SubjectAccessReview"),
-        rules: schema(schemars::schema_for!(review::SelfSubjectRulesReview), "io.k8s.api.authorization.v1.SelfSubjectRulesReview"),
-        identity: schema(schemars::schema_for!(review::SelfSubjectReview), "io.k8s.api.authentication.v1.SelfSubjectReview"),
+        self_access: schema(
+            schemars::schema_for!(review::SelfSubjectAccessReview),
+            "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+        ),
+        access: schema(
+            schemars::schema_for!(review::SubjectAccessReview),
+            "io.k8s.api.authorization.v1.SubjectAccessReview",
+        ),
+        rules: schema(
+            schemars::schema_for!(review::SelfSubjectRulesReview),
+            "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
+        ),
+        identity: schema(
+            schemars::schema_for!(review::SelfSubjectReview),
+            "io.k8s.api.authentication.v1.SelfSubjectReview",
+        ),
     }) {
         registry = registry.with(review);
     }
@@ -161,8 +186,17 @@ pub struct Ask {
 
 impl Server {
     pub fn ask(self: &Arc<Server>, method: Method, uri: impl AsRef<str>) -> Ask {
-        let user = UserInfo { name: "admin".to_owned(), groups: vec!["system:authenticated".to_owned()], ..UserInfo::default() };
-        Ask { server: self.clone(), request: Request::builder().method(method).uri(uri.as_ref()), body: Bytes::new(), user }
+        let user = UserInfo {
+            name: "admin".to_owned(),
+            groups: vec!["system:authenticated".to_owned()],
+            ..UserInfo::default()
+        };
+        Ask {
+            server: self.clone(),
+            request: Request::builder().method(method).uri(uri.as_ref()),
+            body: Bytes::new(),
+            user,
+        }
     }
 
     pub fn get(self: &Arc<Server>, uri: impl AsRef<str>) -> Ask {
@@ -179,7 +213,9 @@ impl Server {
 
     /// `kind`: `json`, `merge` or `strategic-merge`.
     pub fn patch(self: &Arc<Server>, uri: impl AsRef<str>, kind: &str, body: &Tree) -> Ask {
-        self.ask(Method::PATCH, uri).json(body).header("content-type", &format!("application/{kind}-patch+json"))
+        self.ask(Method::PATCH, uri)
+            .json(body)
+            .header("content-type", &format!("application/{kind}-patch+json"))
     }
 
     pub fn delete(self: &Arc<Server>, uri: impl AsRef<str>) -> Ask {
@@ -368,7 +404,8 @@ impl Events {
 
     /// The next event, which is due: (type, object).
     pub async fn due(&mut self) -> (String, Tree) {
-        let event = tokio::time::timeout(Duration::from_secs(10), self.next()).await.expect("an event is due");
+        let event =
+            tokio::time::timeout(Duration::from_secs(10), self.next()).await.expect("an event is due");
         let event = event.expect("the watch goes on");
         (event["type"].as_str().unwrap().to_owned(), event["object"].clone())
     }
@@ -377,7 +414,11 @@ impl Events {
     pub async fn brief(&mut self) -> String {
         let (kind, object) = self.due().await;
         let metadata = &object["metadata"];
-        format!("{kind} {} {}", metadata["name"].as_str().unwrap_or("-"), metadata["resourceVersion"].as_str().unwrap_or("-"))
+        format!(
+            "{kind} {} {}",
+            metadata["name"].as_str().unwrap_or("-"),
+            metadata["resourceVersion"].as_str().unwrap_or("-")
+        )
     }
 
     /// Nothing comes for a while.

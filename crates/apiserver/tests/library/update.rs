@@ -27,7 +27,10 @@ async fn a_put_replaces_what_was_asked_and_moves_revision_and_generation() {
     assert_eq!(put["metadata"]["uid"], made["metadata"]["uid"]);
     assert_eq!(server.now("a").await, put);
     let labelled = server.put(a(), &with(put, "/metadata/labels", json!({"k": "v"}))).expect(200).await;
-    assert_eq!((&labelled["metadata"]["generation"], &labelled["metadata"]["labels"]), (&json!(2), &json!({"k": "v"})));
+    assert_eq!(
+        (&labelled["metadata"]["generation"], &labelled["metadata"]["labels"]),
+        (&json!(2), &json!({"k": "v"}))
+    );
 }
 
 #[tokio::test]
@@ -37,7 +40,8 @@ async fn a_stale_version_is_a_conflict_also_on_a_dry_run() {
     server.put(a(), &with(made.clone(), "/spec/size", 2)).expect(200).await;
     let message = format!("Operation cannot be fulfilled on widgets.example.org \"a\": {MODIFIED}");
     for uri in [a(), format!("{}?dryRun=All", a())] {
-        let status = server.put(uri, &with(made.clone(), "/spec/size", 3)).refused(409, "Conflict", &message).await;
+        let status =
+            server.put(uri, &with(made.clone(), "/spec/size", 3)).refused(409, "Conflict", &message).await;
         assert_eq!(status["details"], json!({"name": "a", "group": "example.org", "kind": "widgets"}));
     }
     assert_eq!(server.now("a").await["spec"]["size"], 2);
@@ -81,16 +85,29 @@ async fn a_put_names_the_object_that_the_url_names() {
     server.put(a(), &with(made.clone(), "/metadata/name", "b")).refused(400, "BadRequest", message).await;
     let message = "the name of the object (a based on URL) was undeterminable: name must be provided";
     server.put(a(), &with(made, "/metadata/name", "")).refused(400, "BadRequest", message).await;
-    server.put(format!("{BASE}/zz"), &widget("zz", json!({}))).refused(404, "NotFound", "widgets.example.org \"zz\" not found").await;
+    server
+        .put(format!("{BASE}/zz"), &widget("zz", json!({})))
+        .refused(404, "NotFound", "widgets.example.org \"zz\" not found")
+        .await;
 }
 
 #[tokio::test]
 async fn writing_back_what_was_shown_changes_nothing_and_tells_nobody() {
     let server = server().await;
-    let made = server.make_labelled("a", json!({"k": "v"}), json!({"size": 1, "tags": ["x"], "parts": [{"name": "p", "count": 1}]})).await;
+    let made = server
+        .make_labelled(
+            "a",
+            json!({"k": "v"}),
+            json!({"size": 1, "tags": ["x"], "parts": [{"name": "p", "count": 1}]}),
+        )
+        .await;
     let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", version(&made))).events().await;
     server.world.now_ms.fetch_add(60_000, Ordering::SeqCst);
-    for (n, body) in [made.clone(), with(made.clone(), "/status/weight", 5), with(made.clone(), "/spec/owner", "")].iter().enumerate() {
+    for (n, body) in
+        [made.clone(), with(made.clone(), "/status/weight", 5), with(made.clone(), "/spec/owner", "")]
+            .iter()
+            .enumerate()
+    {
         let put = server.put(a(), body).header("user-agent", "other/1").expect(200).await;
         assert_eq!(put, made, "{n}");
     }
@@ -134,15 +151,28 @@ async fn what_the_kind_and_the_metadata_rules_refuse_changes_nothing() {
         (with(made.clone(), "/spec/size", -1), "spec.size"),
         (with(made.clone(), "/spec/owner", "bob"), "spec.owner"),
         (with(made.clone(), "/metadata/labels", json!({"a b": "c"})), "metadata.labels"),
-        (with(made.clone(), "/metadata/finalizers", json!(["orphan", "foregroundDeletion"])), "metadata.finalizers"),
+        (
+            with(made.clone(), "/metadata/finalizers", json!(["orphan", "foregroundDeletion"])),
+            "metadata.finalizers",
+        ),
     ] {
-        server.put(a(), &body).refused_with(422, "Invalid", &format!("Widget.example.org \"a\" is invalid: {field}")).await;
+        server
+            .put(a(), &body)
+            .refused_with(422, "Invalid", &format!("Widget.example.org \"a\" is invalid: {field}"))
+            .await;
     }
-    for body in [with(made.clone(), "/kind", "Gadget"), with(made.clone(), "/apiVersion", "v1"), with(made.clone(), "/spec/size", "x")] {
+    for body in [
+        with(made.clone(), "/kind", "Gadget"),
+        with(made.clone(), "/apiVersion", "v1"),
+        with(made.clone(), "/spec/size", "x"),
+    ] {
         server.put(a(), &body).expect(400).await;
     }
     let uri = format!("{}?fieldValidation=Strict", a());
-    server.put(uri, &with(made.clone(), "/spec/sise", 1)).refused_with(400, "BadRequest", "strict decoding error: unknown field \"spec.sise\"").await;
+    server
+        .put(uri, &with(made.clone(), "/spec/sise", 1))
+        .refused_with(400, "BadRequest", "strict decoding error: unknown field \"spec.sise\"")
+        .await;
     let reply = server.put(a(), &with(made.clone(), "/spec/sise", 1)).send().await;
     assert_eq!(reply.warnings(), ["299 - \"unknown field \\\"spec.sise\\\"\""]);
     assert_eq!(server.now("a").await, made);
@@ -152,7 +182,8 @@ async fn what_the_kind_and_the_metadata_rules_refuse_changes_nothing() {
 async fn a_dry_run_of_a_put_shows_the_result_under_the_old_version() {
     let server = server().await;
     let made = server.make("a", json!({"size": 1})).await;
-    let shown = server.put(format!("{}?dryRun=All", a()), &with(made.clone(), "/spec/size", 2)).expect(200).await;
+    let shown =
+        server.put(format!("{}?dryRun=All", a()), &with(made.clone(), "/spec/size", 2)).expect(200).await;
     assert_eq!((&shown["spec"]["size"], &shown["status"]["weight"]), (&json!(2), &json!(20)));
     assert_eq!(version(&shown), version(&made));
     assert_eq!(server.now("a").await, made);
@@ -176,7 +207,10 @@ async fn finalizers_hold_an_object_until_the_last_one_is_removed() {
     assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
     assert_eq!(marked["metadata"]["generation"], 2);
     assert_eq!(server.delete(a()).expect(200).await, marked, "again is the same");
-    let one = server.put(a(), &with(marked.clone(), "/metadata/finalizers", json!(["example.org/two"]))).expect(200).await;
+    let one = server
+        .put(a(), &with(marked.clone(), "/metadata/finalizers", json!(["example.org/two"])))
+        .expect(200)
+        .await;
     assert_eq!(server.now("a").await, one);
     let none = server.put(a(), &with(one.clone(), "/metadata/finalizers", json!([]))).expect(200).await;
     assert_eq!((&none["kind"], &none["metadata"]["name"]), (&json!("Widget"), &json!("a")));
@@ -193,7 +227,10 @@ async fn a_patch_that_removes_the_last_finalizer_deletes_too() {
     let server = server().await;
     held(&server).await;
     server.delete(a()).expect(200).await;
-    let dry = server.patch(format!("{}?dryRun=All", a()), "merge", &json!({"metadata": {"finalizers": null}})).expect(200).await;
+    let dry = server
+        .patch(format!("{}?dryRun=All", a()), "merge", &json!({"metadata": {"finalizers": null}}))
+        .expect(200)
+        .await;
     assert_eq!(dry["metadata"].get("finalizers"), None);
     server.get(a()).expect(200).await;
     server.patch(a(), "merge", &json!({"metadata": {"finalizers": null}})).expect(200).await;
@@ -207,7 +244,10 @@ async fn an_object_on_its_way_out_gets_no_new_finalizers() {
     let marked = server.delete(a()).expect(200).await;
     let more = json!(["example.org/one", "example.org/two", "example.org/three"]);
     let part = "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers";
-    server.put(a(), &with(marked.clone(), "/metadata/finalizers", more)).refused_with(422, "Invalid", part).await;
+    server
+        .put(a(), &with(marked.clone(), "/metadata/finalizers", more))
+        .refused_with(422, "Invalid", part)
+        .await;
     // Its other fields may still change: whoever finalizes has work to do.
     server.put(a(), &with(marked, "/spec/size", 4)).expect(200).await;
 }
@@ -228,14 +268,29 @@ async fn a_write_that_loses_a_race_is_tried_anew_or_is_a_conflict_if_it_named_a_
         let meta = eartag_api::meta::Meta { generation: 5, ..Default::default() };
         let body = [b"\x05admin".as_slice(), spec.as_bytes()].concat();
         Commit {
-            conditions: vec![Condition::ModRevision { collection: WIDGETS, key: b"a".to_vec(), revision: Revision::new(revision) }],
-            ops: vec![Op::Put { collection: WIDGETS, key: b"a".to_vec(), value: eartag_api::frame::frame(&body, &meta) }],
+            conditions: vec![Condition::ModRevision {
+                collection: WIDGETS,
+                key: b"a".to_vec(),
+                revision: Revision::new(revision),
+            }],
+            ops: vec![Op::Put {
+                collection: WIDGETS,
+                key: b"a".to_vec(),
+                value: eartag_api::frame::frame(&body, &meta),
+            }],
             lane: Lane::Interactive,
         }
     };
-    server.faults.race(rival("{\"size\":2,\"colour\":\"rival\",\"owner\":\"admin\"}", version(&made).parse().unwrap()));
+    server.faults.race(rival(
+        "{\"size\":2,\"colour\":\"rival\",\"owner\":\"admin\"}",
+        version(&made).parse().unwrap(),
+    ));
     let patched = server.patch(a(), "merge", &json!({"spec": {"size": 9}})).expect(200).await;
-    assert_eq!(patched["spec"], json!({"size": 9, "colour": "rival", "owner": "admin"}), "both changes are in");
+    assert_eq!(
+        patched["spec"],
+        json!({"size": 9, "colour": "rival", "owner": "admin"}),
+        "both changes are in"
+    );
     let mut patched = patched;
     patched["metadata"].as_object_mut().unwrap().remove("managedFields");
     server.faults.race(rival("{\"size\":3,\"owner\":\"admin\"}", version(&patched).parse().unwrap()));
@@ -260,7 +315,11 @@ async fn concurrent_patches_all_take_effect() {
     let server = server().await;
     server.make("a", json!({})).await;
     let writers: Vec<_> = (0..8)
-        .map(|n| tokio::spawn(server.patch(a(), "merge", &json!({"metadata": {"labels": {format!("l{n}"): "x"}}})).send()))
+        .map(|n| {
+            tokio::spawn(
+                server.patch(a(), "merge", &json!({"metadata": {"labels": {format!("l{n}"): "x"}}})).send(),
+            )
+        })
         .collect();
     let mut done = 0;
     for writer in writers {
@@ -279,9 +338,13 @@ async fn the_operations_work_without_http() {
     let api = server.api.api();
     let made = api.create(kind.as_ref(), &cx, widget("a", json!({"size": 1}))).await.ok().unwrap();
     assert_eq!(made.object["spec"]["owner"], "ann");
-    let put = api.update(kind.as_ref(), &cx, "a", &Change::Put(with(made.object, "/spec/size", 2))).await.unwrap();
+    let put =
+        api.update(kind.as_ref(), &cx, "a", &Change::Put(with(made.object, "/spec/size", 2))).await.unwrap();
     assert_eq!(put["metadata"]["generation"], 2);
-    let merged = api.update(kind.as_ref(), &cx, "a", &Change::Merge(json!({"spec": {"colour": "red"}}))).await.unwrap();
+    let merged = api
+        .update(kind.as_ref(), &cx, "a", &Change::Merge(json!({"spec": {"colour": "red"}})))
+        .await
+        .unwrap();
     assert_eq!(merged, api.get(kind.as_ref(), &cx, "a").await.unwrap());
     assert!(api.get(kind.as_ref(), &server.cx("bob"), "a").await.is_err());
     assert!(api.delete(kind.as_ref(), &cx, "a", &Default::default()).await.ok().unwrap().gone);

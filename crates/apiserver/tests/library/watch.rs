@@ -25,7 +25,10 @@ async fn each_change_is_told_with_its_own_revision() {
     assert_eq!(events.due().await, ("MODIFIED".to_owned(), patched.clone()));
     let (kind, last) = events.due().await;
     assert_eq!((kind.as_str(), version(&last)), ("DELETED", server.revision()));
-    assert_eq!((&last["spec"], &last["kind"], &last["apiVersion"]), (&patched["spec"], &json!("Widget"), &json!("example.org/v1")));
+    assert_eq!(
+        (&last["spec"], &last["kind"], &last["apiVersion"]),
+        (&patched["spec"], &json!("Widget"), &json!("example.org/v1"))
+    );
     events.quiet().await;
 }
 
@@ -34,7 +37,8 @@ async fn without_a_revision_what_exists_is_told_first() {
     let server = server().await;
     let a = server.make("a", json!({})).await;
     let b = server.make("b", json!({})).await;
-    for query in ["watch=1", "watch=1&resourceVersion=0", "watch=1&resourceVersion=", "watch=True&&limit=500"] {
+    for query in ["watch=1", "watch=1&resourceVersion=0", "watch=1&resourceVersion=", "watch=True&&limit=500"]
+    {
         let mut events = server.get(format!("{BASE}?{query}")).events().await;
         assert_eq!(events.due().await, ("ADDED".to_owned(), a.clone()), "{query}");
         assert_eq!(events.due().await, ("ADDED".to_owned(), b.clone()));
@@ -55,7 +59,10 @@ async fn resuming_after_any_revision_loses_and_repeats_nothing() {
             if round == 0 {
                 server.make(name, json!({})).await;
             } else {
-                server.patch(format!("{BASE}/{name}"), "merge", &json!({"spec": {"size": round}})).expect(200).await;
+                server
+                    .patch(format!("{BASE}/{name}"), "merge", &json!({"spec": {"size": round}}))
+                    .expect(200)
+                    .await;
             }
         }
         server.delete(format!("{BASE}/b")).expect(200).await;
@@ -93,7 +100,8 @@ async fn a_revision_that_is_too_old_is_told_in_the_stream() {
             "message": format!("too old resource version: {} ({now})", version(&made))})
     );
     events.over().await;
-    let mut table = server.get(format!("{BASE}?watch=1&resourceVersion={}", version(&made))).accept(TABLE).events().await;
+    let mut table =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", version(&made))).accept(TABLE).events().await;
     assert_eq!(table.due().await.1["kind"], "Status", "no table");
     let mut fresh = server.get(format!("{BASE}?watch=1&resourceVersion={now}")).events().await;
     fresh.quiet().await;
@@ -103,7 +111,8 @@ async fn a_revision_that_is_too_old_is_told_in_the_stream() {
 async fn who_reads_too_slowly_is_told_so_and_cut() {
     let server = server_with(Options { history_events: 8, ..Options::default() }).await;
     server.make("a", json!({})).await;
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
     for n in 0..200 {
         server.patch(a(), "merge", &json!({"spec": {"size": n + 1}})).expect(200).await;
     }
@@ -125,10 +134,16 @@ async fn who_reads_too_slowly_is_told_so_and_cut() {
 async fn an_object_that_begins_or_ceases_to_match_comes_and_goes() {
     let server = server().await;
     let from = server.revision();
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={from}&labelSelector=on%3Dyes")).events().await;
-    let mut by_field = server.get(format!("{BASE}?watch=1&resourceVersion={from}&fieldSelector=spec.colour%3Dred")).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={from}&labelSelector=on%3Dyes")).events().await;
+    let mut by_field = server
+        .get(format!("{BASE}?watch=1&resourceVersion={from}&fieldSelector=spec.colour%3Dred"))
+        .events()
+        .await;
     server.make("other", json!({})).await;
-    let label = async |on: &str| server.patch(a(), "merge", &json!({"metadata": {"labels": {"on": on}}})).expect(200).await;
+    let label = async |on: &str| {
+        server.patch(a(), "merge", &json!({"metadata": {"labels": {"on": on}}})).expect(200).await
+    };
     server.make_labelled("a", json!({"on": "no"}), json!({"colour": "red"})).await;
     let on = label("yes").await;
     let still = server.patch(a(), "merge", &json!({"spec": {"size": 5}})).expect(200).await;
@@ -150,7 +165,10 @@ async fn an_object_that_begins_or_ceases_to_match_comes_and_goes() {
         kinds.push(by_field.due().await.0);
     }
     assert_eq!(kinds, ["ADDED", "MODIFIED", "MODIFIED", "MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]);
-    server.get(format!("{BASE}?watch=1&labelSelector=a%20b")).refused_with(400, "BadRequest", "unable to parse requirement").await;
+    server
+        .get(format!("{BASE}?watch=1&labelSelector=a%20b"))
+        .refused_with(400, "BadRequest", "unable to parse requirement")
+        .await;
     server.get(format!("{BASE}?watch=1&fieldSelector=a%3Db")).expect(400).await;
 }
 
@@ -170,7 +188,8 @@ async fn a_watch_of_one_name_sees_that_one() {
         assert!(events.brief().await.starts_with("ADDED a "));
         events.quiet().await;
     }
-    let mut events = server.get(format!("/apis/example.org/v1/watch/widgets?resourceVersion={from}")).events().await;
+    let mut events =
+        server.get(format!("/apis/example.org/v1/watch/widgets?resourceVersion={from}")).events().await;
     assert!(events.brief().await.starts_with("ADDED b "));
 }
 
@@ -199,8 +218,15 @@ async fn a_watch_list_tells_all_then_marks_the_end_then_goes_on() {
     let a = server.make("a", json!({})).await;
     let b = server.make("b", json!({})).await;
     let mut streams = Vec::new();
-    for at in ["", "&resourceVersion=0", &format!("&resourceVersion={}", version(&a)), &format!("&resourceVersion={}", version(&b))] {
-        let uri = format!("{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true{at}");
+    for at in [
+        "",
+        "&resourceVersion=0",
+        &format!("&resourceVersion={}", version(&a)),
+        &format!("&resourceVersion={}", version(&b)),
+    ] {
+        let uri = format!(
+            "{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true{at}"
+        );
         let mut events = server.get(uri).events().await;
         assert_eq!(events.due().await, ("ADDED".to_owned(), a.clone()), "{at}");
         assert_eq!(events.due().await, ("ADDED".to_owned(), b.clone()));
@@ -215,7 +241,10 @@ async fn a_watch_list_tells_all_then_marks_the_end_then_goes_on() {
     for mut events in streams {
         assert_eq!(events.due().await, ("MODIFIED".to_owned(), patched.clone()), "it goes on");
     }
-    let mut silent = server.get(format!("{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")).events().await;
+    let mut silent = server
+        .get(format!("{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"))
+        .events()
+        .await;
     assert!(silent.brief().await.starts_with("ADDED a"));
     assert!(silent.brief().await.starts_with("ADDED b"));
     silent.quiet().await;
@@ -229,7 +258,9 @@ async fn a_watch_list_at_an_old_revision_is_still_the_whole_collection() {
     server.delete(format!("{BASE}/a")).expect(200).await;
     server.store.compact(Revision::new(u64::MAX)).await.unwrap();
     for at in ["0", "1", &version(&a)] {
-        let uri = format!("{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion={at}");
+        let uri = format!(
+            "{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion={at}"
+        );
         let mut events = server.get(uri).events().await;
         assert_eq!(events.due().await, ("ADDED".to_owned(), b.clone()), "{at}");
         assert_eq!(events.brief().await, format!("BOOKMARK - {}", server.revision()));
@@ -242,9 +273,18 @@ async fn a_watch_list_at_an_old_revision_is_still_the_whole_collection() {
 async fn options_of_a_watch_are_checked() {
     let server = server().await;
     for (query, message) in [
-        ("sendInitialEvents=true", "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
-        ("sendInitialEvents=true&resourceVersionMatch=Exact", "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
-        ("resourceVersionMatch=NotOlderThan", "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
+        (
+            "sendInitialEvents=true",
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            "sendInitialEvents=true&resourceVersionMatch=Exact",
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            "resourceVersionMatch=NotOlderThan",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
     ] {
         let full = format!("ListOptions.meta.k8s.io \"\" is invalid: {message}");
         server.get(format!("{BASE}?watch=1&{query}")).refused(422, "Invalid", &full).await;
@@ -265,14 +305,21 @@ async fn a_watch_from_the_future_is_refused_after_a_wait() {
 async fn a_table_watch_tells_its_columns_once() {
     let server = server().await;
     let from = server.revision();
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={from}")).accept(&format!("{TABLE},application/json")).events().await;
+    let mut events = server
+        .get(format!("{BASE}?watch=1&resourceVersion={from}"))
+        .accept(&format!("{TABLE},application/json"))
+        .events()
+        .await;
     let made = server.make("a", json!({"size": 1, "colour": "red"})).await;
     server.patch(a(), "merge", &json!({"spec": {"size": 2}})).expect(200).await;
     server.delete(a()).expect(200).await;
     let (kind, table) = events.due().await;
     assert_eq!((kind.as_str(), &table["kind"], version(&table)), ("ADDED", &json!("Table"), version(&made)));
     assert_eq!(table["columnDefinitions"].as_array().unwrap().len(), 3);
-    assert_eq!(table["rows"], json!([{"cells": ["a", 1, "red"], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}}]));
+    assert_eq!(
+        table["rows"],
+        json!([{"cells": ["a", 1, "red"], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}}])
+    );
     for expected in ["MODIFIED", "DELETED"] {
         let (kind, table) = events.due().await;
         assert_eq!((kind.as_str(), table["rows"].as_array().unwrap().len()), (expected, 1));
@@ -284,7 +331,9 @@ async fn a_table_watch_tells_its_columns_once() {
 #[tokio::test]
 async fn a_table_watch_carries_the_mark_of_a_watch_list_even_without_objects() {
     let server = server().await;
-    let uri = format!("{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&includeObject=None");
+    let uri = format!(
+        "{BASE}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&includeObject=None"
+    );
     let mut events = server.get(uri).accept(TABLE).events().await;
     let (kind, table) = events.due().await;
     assert_eq!((kind.as_str(), &table["kind"]), ("BOOKMARK", &json!("Table")));
@@ -300,7 +349,8 @@ async fn a_table_watch_carries_the_mark_of_a_watch_list_even_without_objects() {
 async fn a_metadata_watch_shows_nothing_else() {
     let server = server().await;
     let from = server.revision();
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={from}")).accept(PARTIAL).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={from}")).accept(PARTIAL).events().await;
     let made = server.make("a", json!({"size": 1})).await;
     let expected = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]});
     assert_eq!(events.due().await, ("ADDED".to_owned(), expected));

@@ -15,7 +15,8 @@ async fn a_watch_ends_cleanly_when_its_time_is_over() {
     let from = server.revision();
     tokio::time::pause();
     let before = Instant::now();
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={from}&timeoutSeconds=300")).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={from}&timeoutSeconds=300")).events().await;
     assert_eq!(events.next().await, None);
     let lasted = before.elapsed();
     assert!(lasted >= Duration::from_secs(300) && lasted < Duration::from_secs(301), "{lasted:?}");
@@ -41,7 +42,10 @@ async fn bookmarks_come_each_minute_and_shortly_before_the_end() {
     let made = server.make("a", json!({})).await;
     tokio::time::pause();
     let before = Instant::now();
-    let uri = format!("{BASE}?watch=1&resourceVersion={}&allowWatchBookmarks=true&timeoutSeconds=150", version(&made));
+    let uri = format!(
+        "{BASE}?watch=1&resourceVersion={}&allowWatchBookmarks=true&timeoutSeconds=150",
+        version(&made)
+    );
     let mut events = server.get(uri).events().await;
     let mut at = Vec::new();
     while let Some(event) = events.next().await {
@@ -119,7 +123,8 @@ async fn watches_end_when_the_server_does() {
 #[tokio::test]
 async fn watches_end_when_their_resource_is_switched_off() {
     let server = server().await;
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
     events.quiet().await;
     server.widgets.switch(false);
     events.over().await;
@@ -131,25 +136,36 @@ async fn watches_end_when_their_resource_is_switched_off() {
 #[tokio::test]
 async fn watches_end_with_the_credential_and_tell_nothing_after_it() {
     let server = server().await;
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
     events.quiet().await;
     server.make("before", json!({})).await;
     assert!(events.brief().await.starts_with("ADDED before"));
     // It waits for a change when the credential goes.
     events.quiet().await;
     server.alive.store(false, Ordering::SeqCst);
-    server.store.commit(eartag_storage::Commit {
-        ops: vec![eartag_storage::Op::Put { collection: crate::widgets::WIDGETS, key: b"after".to_vec(), value: b"x".to_vec() }],
-        ..Default::default()
-    }).await.unwrap();
+    server
+        .store
+        .commit(eartag_storage::Commit {
+            ops: vec![eartag_storage::Op::Put {
+                collection: crate::widgets::WIDGETS,
+                key: b"after".to_vec(),
+                value: b"x".to_vec(),
+            }],
+            ..Default::default()
+        })
+        .await
+        .unwrap();
     events.over().await;
 }
 
 #[tokio::test]
 async fn watches_end_when_the_right_to_them_is_taken_away() {
     let server = server().await;
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).by("ann").events().await;
-    let mut other = server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).by("bob").events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).by("ann").events().await;
+    let mut other =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).by("bob").events().await;
     events.quiet().await;
     other.quiet().await;
     server.authorizer.banned.lock().push("ann".to_owned());
@@ -162,7 +178,8 @@ async fn watches_end_when_the_right_to_them_is_taken_away() {
 #[tokio::test]
 async fn watches_end_when_the_store_closes() {
     let server = server().await;
-    let mut events = server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
+    let mut events =
+        server.get(format!("{BASE}?watch=1&resourceVersion={}", server.revision())).events().await;
     server.make("a", json!({})).await;
     server.store.close().await;
     assert!(events.brief().await.starts_with("ADDED a"), "what had happened is told");

@@ -124,8 +124,7 @@ const fn column(name: &'static str, kind: &'static str, format: &'static str) ->
 
 impl Widgets {
     pub fn new() -> Widgets {
-        let schema =
-            Schema::for_object(schemars::schema_for!(Widget), "org.example.v1.Widget").unwrap();
+        let schema = Schema::for_object(schemars::schema_for!(Widget), "org.example.v1.Widget").unwrap();
         let info = ResourceInfo {
             group: "example.org",
             version: "v1",
@@ -182,7 +181,11 @@ fn spec_of(object: &Tree) -> Spec {
 
 fn check(spec: &Spec) -> Result<(), Refusal> {
     if spec.size < 0 {
-        return Err(Refusal::Invalid(vec![FieldError::invalid("spec.size", spec.size, "must be at least 0")]));
+        return Err(Refusal::Invalid(vec![FieldError::invalid(
+            "spec.size",
+            spec.size,
+            "must be at least 0",
+        )]));
     }
     Ok(())
 }
@@ -242,11 +245,19 @@ impl Kind for Widgets {
         }
         meta.labels.entry("made-by".to_owned()).or_insert_with(|| cx.user.name.clone());
         let golden = spec.colour == "gold" && !cx.dry_run;
-        let once = golden.then(|| Once { fields: vec![(&["status", "key"], "opensesame".to_owned().into())] });
+        let once =
+            golden.then(|| Once { fields: vec![(&["status", "key"], "opensesame".to_owned().into())] });
         Ok(Draft { once, ..Draft::of(encode(&spec)) })
     }
 
-    async fn change(&self, old: &Stored<'_>, _seen: &Tree, asked: &Tree, _meta: &mut Meta, _cx: &Cx) -> Result<Draft, Refusal> {
+    async fn change(
+        &self,
+        old: &Stored<'_>,
+        _seen: &Tree,
+        asked: &Tree,
+        _meta: &mut Meta,
+        _cx: &Cx,
+    ) -> Result<Draft, Refusal> {
         let before = decode(old.body).unwrap();
         let mut spec = spec_of(asked);
         check(&spec)?;
@@ -254,7 +265,11 @@ impl Kind for Widgets {
             spec.owner.clone_from(&before.owner);
         }
         if spec.owner != before.owner && before.colour != "orphaned" {
-            return Err(Refusal::Invalid(vec![FieldError::invalid("spec.owner", spec.owner, "field is immutable")]));
+            return Err(Refusal::Invalid(vec![FieldError::invalid(
+                "spec.owner",
+                spec.owner,
+                "field is immutable",
+            )]));
         }
         Ok(Draft::of(encode(&spec)))
     }

@@ -148,14 +148,17 @@ fn the_file_is_private_and_set_up_as_designed() {
 fn writes_go_on_while_a_long_compaction_runs() {
     run(async {
         let world = World::new(Kind::Sqlite).await;
-        let tasks: Vec<_> = (0..12_000)
-            .map(|n| {
-                let (store, commit) = (world.store.clone(), put(&format!("k{}", n % 50), &n.to_string()));
-                tokio::spawn(async move { store.commit(commit).await })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap().unwrap();
+        for round in 0..3 {
+            let tasks: Vec<_> = (0..10_000)
+                .map(|n| {
+                    let commit = put(&format!("k{}", n % 50), &format!("{round} {n}"));
+                    let store = world.store.clone();
+                    tokio::spawn(async move { store.commit(commit).await })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap().unwrap();
+            }
         }
         let before = world.store.revision();
         let compaction = {
@@ -168,7 +171,8 @@ fn writes_go_on_while_a_long_compaction_runs() {
             during += 1;
         }
         compaction.await.unwrap().unwrap();
-        assert!(during > 5, "only {during} writes got through");
+        // Thirty steps, and a write may come between any two; all in one step would let one or two through, before and after.
+        assert!(during > 3, "only {during} writes got through");
         assert_eq!(world.store.oldest(), before);
         world.store.close().await;
         assert!(rows(&world.file) <= 50 + during);

@@ -13,11 +13,14 @@ use std::collections::BTreeMap;
 
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
-use eartag_core::collections::{EXT_TOKENS, GLOBAL_ROLE_BINDINGS, IDENTITY, PASSWORDS, USERNAMES, USERS};
+use eartag_core::collections::{
+    EXT_TOKENS, GLOBAL_ROLE_BINDINGS, IDENTITY, PASSWORDS, SETTINGS, USERNAMES, USERS,
+};
 use eartag_core::names::random_name;
+use eartag_core::settings::CACERTS;
 use eartag_core::{
     Credential, GlobalRoleBindingRecord, Lifetime, Now, PasswordHash, PasswordRecord, PlainSecret, Principal,
-    SecretHash, TokenRecord, UserRecord,
+    SecretHash, SettingRecord, TokenRecord, UserRecord,
 };
 use eartag_storage::{CollectionId, Commit, CommitError, Condition, Lane, Op, Store};
 use secrecy::{ExposeSecret, SecretString};
@@ -100,11 +103,24 @@ pub async fn start(store: &Store, start: Start<'_>) -> Result<Started, IdentityE
             None => first_start(store, &start).await?,
         };
     let address = start.address_of(&identity);
+    plant(store, &trusted(&address.trust), &start).await?;
     admin_files::write_trust(start.paths, &address)?;
     let now_s = start.now_s();
     admin_files::write_system_admin(start.paths, &identity, &address, start.random, now_s)?;
     look_after_admin(store, &start, &identity, &address).await?;
     Ok(Started { identity, generated_password, first })
+}
+
+/// The read-only setting `cacerts` says what clients should trust (DEC61).
+fn trusted(pem: &str) -> Seed {
+    let record = SettingRecord { value: pem.to_owned(), env: false };
+    Seed {
+        collection: SETTINGS,
+        name: CACERTS.to_owned(),
+        body: Box::new(move |stored| {
+            (stored.and_then(SettingRecord::decode).as_ref() != Some(&record)).then(|| record.encode())
+        }),
+    }
 }
 
 impl Start<'_> {

@@ -9,10 +9,10 @@ use eartag_apiserver::http::request_info::RequestInfo;
 use eartag_apiserver::http::{Identity, body, denied};
 use eartag_apiserver::refusal::{Refusal, Subject};
 use eartag_apiserver::user::Attributes;
-use http::header::{ACCEPT, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, CONNECTION, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 
 use crate::authn::{self, AuthnFailure, Caller};
@@ -184,6 +184,7 @@ impl Service for Door {
             .filter(|id| id.len() <= 128)
             .cloned()
             .unwrap_or_else(|| self.audit_id());
+        let unread = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let mut response = self.answer(request, peer).await;
@@ -194,6 +195,10 @@ impl Service for Door {
         self.state.metrics.request(&labels, code, took_ms as f64 / 1000.0);
         tracing::debug!(%method, %path, code, took_ms, peer = %peer.addr, "request");
         response.headers_mut().insert(AUDIT_ID, audit_id);
+        if unread && response.status().as_u16() >= 400 {
+            // A refusal may come before the body was read, and then this connection cannot be used again: say so.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

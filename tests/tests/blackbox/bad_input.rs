@@ -578,17 +578,16 @@ fn a_refusal_before_the_body_says_that_it_closes_or_keeps_the_connection() {
     stream.write_all(head.as_bytes()).unwrap();
     stream.flush().unwrap();
     std::thread::sleep(Duration::from_millis(300));
-    stream.write_all(b"{}").unwrap();
-    stream.flush().unwrap();
+    // It may have closed already; what it said counts.
+    let _ = stream.write_all(b"{}").and_then(|()| stream.flush());
     let mut first = [0u8; 16 * 1024];
-    let n = stream.read(&mut first).unwrap();
+    let n = stream.read(&mut first).unwrap_or(0);
     let first = String::from_utf8_lossy(&first[..n]).to_lowercase();
     assert!(first.starts_with("http/1.1 401"), "{first}");
     if first.contains("connection: close") {
         return;
     }
-    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    stream.flush().unwrap();
+    let _ = stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").and_then(|()| stream.flush());
     let mut second = [0u8; 16 * 1024];
     let n = stream.read(&mut second).unwrap_or(0);
     let second = String::from_utf8_lossy(&second[..n]);

@@ -114,7 +114,7 @@ async fn a_caller_learns_who_they_are() {
         groups: vec!["g".to_owned()],
         extra: [("k".to_owned(), vec!["v".to_owned()])].into(),
     };
-    let review = server.post(SELF, &json!({"metadata": {}})).as_user(user).expect(201).await;
+    let review = server.post(SELF, &json!({"metadata": {}})).identified(user).expect(201).await;
     assert_eq!(
         review["status"]["userInfo"],
         json!({"username": "ann", "uid": "u-1", "groups": ["g"], "extra": {"k": ["v"]}})

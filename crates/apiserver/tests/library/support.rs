@@ -270,7 +270,7 @@ impl Ask {
         self
     }
 
-    pub fn as_user(mut self, user: UserInfo) -> Ask {
+    pub fn identified(mut self, user: UserInfo) -> Ask {
         self.user = user;
         self
     }

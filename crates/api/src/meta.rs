@@ -39,13 +39,18 @@ impl Uid {
 
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In one piece: ids are shown with every object and every request.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(36);
         for (i, byte) in self.0.iter().enumerate() {
             if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+                text.push('-');
             }
-            write!(f, "{byte:02x}")?;
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or_default()));
+            }
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 

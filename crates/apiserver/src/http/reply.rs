@@ -46,7 +46,8 @@ pub fn object_once(code: StatusCode, mut tree: Tree, once: Once, form: Form) -> 
     for (path, secret) in &once.fields {
         put(&mut tree, path, secret.expose_secret());
     }
-    let response = object(code, &tree, form);
+    let mut response = object(code, &tree, form);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (path, _) in &once.fields {
         wipe(&mut tree, path);
     }

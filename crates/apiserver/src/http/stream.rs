@@ -175,8 +175,14 @@ impl Listing {
                 for listed in page {
                     out.extend_from_slice(self.separator.as_bytes());
                     self.separator = ",";
-                    let item = item(kind.as_ref(), &self.cx, &listed.object, self.view, self.include);
-                    if let Err(error) = serde_json::to_writer(&mut out, &item) {
+                    let written = match self.view {
+                        View::Object => serde_json::to_writer(&mut out, &listed.object),
+                        view => {
+                            let item = item(kind.as_ref(), &self.cx, &listed.object, view, self.include);
+                            serde_json::to_writer(&mut out, &item)
+                        }
+                    };
+                    if let Err(error) = written {
                         return Some(Err(io::Error::other(error)));
                     }
                 }

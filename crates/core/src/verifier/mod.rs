@@ -21,18 +21,19 @@ mod slow;
 mod table;
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use eartag_api::frame;
-use eartag_api::meta::{Head, Uid};
+use eartag_api::meta::{Head, Meta, Uid};
 use eartag_storage::{Change, CollectionId, Entry};
 use parking_lot::RwLock;
 
 use crate::face::Face;
 use crate::hash::SecretHash;
-use crate::record::{Gist, LegacyTokenRecord, Principal, TokenRecord};
+use crate::record::{Credential, Gist, LegacyTokenRecord, Principal, TokenRecord};
 use crate::settings::Overrides;
 use crate::time::millis;
+use crate::ttl::Lifetime;
 use crate::usage::Usage;
 
 pub use presented::Presented;
@@ -416,14 +417,42 @@ fn provider(accepted: &Accepted) -> &str {
     if accepted.auth_provider.is_empty() { "local" } else { &accepted.auth_provider }
 }
 
-/// Spends the time of one hash of this face's usual format.
+/// Spends what a check of an existing token with a wrong secret costs: a record is read, and one hash of the face's usual format computed.
 fn decoy(presented: &Presented<'_>, reason: Reason) -> Verdict {
-    let hash = match presented.face {
+    static RECORDS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| Face::ALL.map(decoy_record));
+    let [ext, legacy] = &*RECORDS;
+    let value = black_box(match presented.face {
+        Face::Ext => ext,
+        Face::Legacy => legacy,
+    });
+    let body = frame::split(value).map(|(body, _)| body).unwrap_or_default();
+    if let (Some(gist), Some(head)) = (Gist::decode(body), frame::head(value)) {
+        black_box(gist.hash.verify(presented.secret()));
+        black_box(head.deleted);
+    }
+    Verdict::Bad(reason)
+}
+
+/// A record like any other, whose hash no secret has.
+fn decoy_record(face: Face) -> Vec<u8> {
+    let hash = match face {
         Face::Ext => SecretHash::Sha3 { salt: [0; 8], digest: [0; 64] },
         Face::Legacy => SecretHash::Sha256 { salt: [0; 8], digest: [0; 32] },
     };
-    black_box(black_box(&hash).verify(presented.secret()));
-    Verdict::Bad(reason)
+    let credential = Credential {
+        owner: "user-abcde".to_owned(),
+        owner_uid: Uid::default(),
+        hash,
+        lifetime: Lifetime::Forever,
+        enabled: true,
+        cluster: String::new(),
+        session: false,
+        principal: Principal::local("user-abcde", "somebody", "Somebody"),
+        kind: String::new(),
+        description: String::new(),
+        last_update_s: 0,
+    };
+    frame::frame(&TokenRecord { credential }.encode(), &Meta::default())
 }
 
 #[cfg(test)]

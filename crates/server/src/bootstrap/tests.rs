@@ -78,7 +78,7 @@ async fn a_first_start_makes_an_admin_who_can_log_in() {
     assert!(stored.hash.verify(&password));
     assert!(token_works(&store, &place, NOW));
     assert_eq!(store.count(GLOBAL_ROLE_BINDINGS, &Scope::Owner(name.clone().into_bytes())), 1);
-    assert_eq!(store.count(SETTINGS, &Scope::All), 1);
+    assert_eq!(store.count(SETTINGS, &Scope::All), 2, "the one that was given, and `cacerts`");
     for file in [&place.paths.ca_certificate, &place.paths.system_admin_kubeconfig] {
         assert!(file.exists());
     }

@@ -94,6 +94,38 @@ pub enum PatchType {
 }
 
 impl ResourceInfo {
+    /// A cluster-scoped resource with these names and nothing else: no verbs, no columns, names by the client.
+    #[must_use]
+    pub fn new(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        singular: &'static str,
+        description: &'static str,
+        schema: Schema,
+    ) -> Self {
+        Self {
+            group,
+            version,
+            kind,
+            plural,
+            singular,
+            short_names: &[],
+            categories: &[],
+            namespaced: false,
+            description,
+            schema: Arc::new(schema),
+            columns: Vec::new(),
+            selectable: &[],
+            verbs: &[],
+            naming: Naming::Client,
+            update_needs_version: false,
+            delete_returns_object: false,
+            patch_types: &[],
+        }
+    }
+
     /// `ext.cattle.io/v1`; only the version for the core group.
     #[must_use]
     pub fn api_version(&self) -> String {

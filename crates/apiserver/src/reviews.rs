@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Tree;
 use crate::field_error::FieldError;
-use crate::info::{Naming, ResourceInfo};
+use crate::info::ResourceInfo;
 use crate::kind::{Cx, Once, Resource, Review};
 use crate::refusal::Refusal;
 use crate::schema::Schema;
@@ -31,23 +31,8 @@ pub struct Schemas {
 /// All four reviews.
 pub fn all(schemas: Schemas) -> Vec<Resource> {
     let info = |group, kind, plural, singular, description, schema| ResourceInfo {
-        group,
-        version: "v1",
-        kind,
-        plural,
-        singular,
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        description,
-        schema: Arc::new(schema),
-        columns: Vec::new(),
-        selectable: &[],
         verbs: &["create"],
-        naming: Naming::Client,
-        update_needs_version: false,
-        delete_returns_object: false,
-        patch_types: &[],
+        ..ResourceInfo::new(group, "v1", kind, plural, singular, description, schema)
     };
     vec![
         Resource::Review(Arc::new(SelfSubjectAccessReview(info(

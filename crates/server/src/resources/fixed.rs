@@ -1,11 +1,9 @@
 //! Read-only resources that clients of a whole cluster look for: the namespace `default`, and no custom resource definitions.
 
-use std::sync::Arc;
-
 use eartag_apiserver::Tree;
-use eartag_apiserver::info::{Naming, ResourceInfo};
+use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::kind::Fixed;
-use eartag_apiserver::schema::{Schema, SchemaError};
+use eartag_apiserver::schema::SchemaError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -62,7 +60,9 @@ impl Namespaces {
             vec![NAME_COLUMN, column("Status", 0, "Whether the namespace is active."), super::AGE_COLUMN];
         let description =
             "Namespace is a named room for objects; all objects of this server live outside of namespaces.";
-        let mut info = read_only("", "v1", "Namespace", "namespaces", "namespace", description, schema);
+        let mut info =
+            ResourceInfo::new("", "v1", "Namespace", "namespaces", "namespace", description, schema);
+        info.verbs = &["get", "list"];
         info.short_names = &["ns"];
         info.columns = columns;
         Ok(Namespaces(info))
@@ -101,7 +101,7 @@ impl CustomResourceDefinitions {
             "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
         )?;
         let description = "CustomResourceDefinition describes a kind that a cluster learns at run time; this server has none.";
-        let mut info = read_only(
+        let mut info = ResourceInfo::new(
             "apiextensions.k8s.io",
             "v1",
             "CustomResourceDefinition",
@@ -110,6 +110,7 @@ impl CustomResourceDefinitions {
             description,
             schema,
         );
+        info.verbs = &["get", "list"];
         info.short_names = &["crd", "crds"];
         info.columns = vec![NAME_COLUMN];
         Ok(CustomResourceDefinitions(info))
@@ -127,35 +128,5 @@ impl Fixed for CustomResourceDefinitions {
 
     fn row(&self, _object: &Tree) -> Vec<Tree> {
         Vec::new()
-    }
-}
-
-fn read_only(
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
-    plural: &'static str,
-    singular: &'static str,
-    description: &'static str,
-    schema: Schema,
-) -> ResourceInfo {
-    ResourceInfo {
-        group,
-        version,
-        kind,
-        plural,
-        singular,
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        description,
-        schema: Arc::new(schema),
-        columns: Vec::new(),
-        selectable: &[],
-        verbs: &["get", "list"],
-        naming: Naming::Client,
-        update_needs_version: true,
-        delete_returns_object: false,
-        patch_types: &[],
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use eartag_apiserver::Tree;
 use eartag_apiserver::http::denied;
-use eartag_apiserver::info::{Column, Naming, PatchType, ResourceInfo};
+use eartag_apiserver::info::{Column, PatchType, ResourceInfo};
 use eartag_apiserver::kind::{Cx, Kind, Resource, World};
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::registry::Registry;
@@ -140,23 +140,11 @@ fn management(
     columns: Vec<Column>,
 ) -> ResourceInfo {
     ResourceInfo {
-        group: MANAGEMENT,
-        version: "v3",
-        kind,
-        plural,
-        singular,
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        description,
-        schema: Arc::new(schema),
         columns,
-        selectable: &[],
         verbs: ALL_VERBS,
-        naming: Naming::Client,
         update_needs_version: true,
-        delete_returns_object: false,
         patch_types: PATCHES,
+        ..ResourceInfo::new(MANAGEMENT, "v3", kind, plural, singular, description, schema)
     }
 }
 

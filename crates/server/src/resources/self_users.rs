@@ -1,11 +1,9 @@
 //! `selfusers.ext.cattle.io`: tells the caller the name of their user object.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use eartag_api::ext::SelfUser;
 use eartag_apiserver::Tree;
-use eartag_apiserver::info::{Naming, ResourceInfo};
+use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::kind::{Cx, Once, Review};
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
@@ -36,23 +34,8 @@ pub(super) fn create_only(
     schema: eartag_apiserver::schema::Schema,
 ) -> ResourceInfo {
     ResourceInfo {
-        group: EXT,
-        version: "v1",
-        kind,
-        plural,
-        singular,
-        short_names: &[],
-        categories: &[],
-        namespaced: false,
-        description,
-        schema: Arc::new(schema),
-        columns: Vec::new(),
-        selectable: &[],
         verbs: &["create"],
-        naming: Naming::Client,
-        update_needs_version: false,
-        delete_returns_object: false,
-        patch_types: &[],
+        ..ResourceInfo::new(EXT, "v1", kind, plural, singular, description, schema)
     }
 }
 

@@ -72,24 +72,16 @@ impl Tokens {
             AGE_COLUMN,
             column("Description", 1, "Human readable description of the token"),
         ];
+        let description = "Token is a credential of a user for the API. Its secret is shown once, in the answer to its creation.";
+        let schema = schema::<Token>("io.cattle.ext.v1.Token")?;
         let info = ResourceInfo {
-            group: EXT,
-            version: "v1",
-            kind: "Token",
-            plural: "tokens",
-            singular: "token",
-            short_names: &[],
-            categories: &[],
-            namespaced: false,
-            description: "Token is a credential of a user for the API. Its secret is shown once, in the answer to its creation.",
-            schema: Arc::new(schema::<Token>("io.cattle.ext.v1.Token")?),
             columns,
             selectable: &["spec.userID", "spec.kind", "spec.enabled", "spec.clusterName"],
             verbs: ALL_VERBS,
             naming: Naming::Generated { prefix: PREFIX },
-            update_needs_version: false,
             delete_returns_object: true,
             patch_types: PATCHES,
+            ..ResourceInfo::new(EXT, "v1", "Token", "tokens", "token", description, schema)
         };
         Ok(Tokens { info, tables, store, most: MOST_TOKENS })
     }

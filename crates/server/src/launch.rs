@@ -38,8 +38,6 @@ pub struct Prepared {
     pub identity: Arc<Identity>,
     /// How clients reach the server.
     pub url: String,
-    /// PEM of the certificates that clients should trust (the setting `cacerts`).
-    pub trust: String,
     /// The listening address.
     pub bound: SocketAddr,
     /// Health: has `ping`, `store` and `shutdown`; the doors may add to it.
@@ -95,6 +93,8 @@ pub async fn launch(
     let store = setup::open_store(&options, observer).await?;
     let paths = options.paths();
     let root_key = root_key(&paths.root_key, &store, &fill_random)?;
+    let address = setup::address(&options, bound)?;
+    let url = address.url.clone();
     let started = bootstrap::start(
         &store,
         Start {
@@ -103,7 +103,7 @@ pub async fn launch(
             password: options.bootstrap_password.as_ref(),
             feature_locks: setup::feature_locks(&options),
             token_lifetime: token_lifetime(),
-            address: setup::address(&options, bound)?,
+            address,
             seeds,
             random: &fill_random,
             now: clock.now(),
@@ -113,14 +113,10 @@ pub async fn launch(
     drop(root_key);
     let (tls, serving) = setup::tls(&options, &started.identity, bound, &fill_random, clock.wall_s())?;
 
-    let address = setup::address(&options, bound)?;
-    let trust =
-        if address.trust.is_empty() { started.identity.serving.certificate_pem() } else { address.trust };
     let prepared = Prepared {
         store: store.clone(),
         identity: Arc::new(started.identity),
-        url: address.url,
-        trust,
+        url,
         bound,
         health: health(&store, &shutdown),
         metrics: Arc::clone(&metrics),

@@ -212,6 +212,21 @@ async fn everybody_watches_their_own() {
     nobody.quiet().await;
 }
 
+/// DEC9: an owner's scope goes by name, and whoever comes after under that name must not see what was left behind.
+#[tokio::test]
+async fn what_is_as_good_as_deleted_shows_in_no_owners_watch_but_its_deletion_in_an_admins() {
+    let server = server().await;
+    let from = server.revision();
+    server.make("a", json!({"owner": "ann", "colour": "ghostly"})).await;
+    server.make("b", json!({"owner": "ann"})).await;
+    let mut ann = server.get(format!("{BASE}?watch=1&resourceVersion={from}")).by("ann").events().await;
+    let mut admin = server.get(format!("{BASE}?watch=1&resourceVersion={from}")).events().await;
+    assert!(ann.brief().await.starts_with("ADDED b "));
+    ann.quiet().await;
+    assert!(admin.brief().await.starts_with("ADDED a "));
+    assert!(admin.brief().await.starts_with("ADDED b "));
+}
+
 #[tokio::test]
 async fn a_watch_list_tells_all_then_marks_the_end_then_goes_on() {
     let server = server().await;

@@ -1,11 +1,12 @@
 //! The resources: one lens a file. Rules live in `core`; here they meet objects.
 
+mod cluster_role_bindings;
+mod cluster_roles;
 mod clusters;
 mod features;
 mod fixed;
 mod global_role_bindings;
 mod global_roles;
-mod kube_rbac;
 mod password_changes;
 pub(crate) mod rules;
 mod self_users;
@@ -92,8 +93,8 @@ pub fn registry(
         .with(stored(&kinds.settings))
         .with(stored(&kinds.features))
         .with(Resource::Stored(Arc::new(clusters::Clusters::new(store.clone())?)))
-        .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoles::new(tables.clone())?)))
-        .with(Resource::Stored(Arc::new(kube_rbac::ClusterRoleBindings::new(
+        .with(Resource::Stored(Arc::new(cluster_roles::ClusterRoles::new(tables.clone())?)))
+        .with(Resource::Stored(Arc::new(cluster_role_bindings::ClusterRoleBindings::new(
             tables.clone(),
             store.clone(),
         )?)));

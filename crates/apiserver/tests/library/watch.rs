@@ -214,7 +214,7 @@ async fn everybody_watches_their_own() {
 
 /// DEC9: an owner's scope goes by name, and whoever comes after under that name must not see what was left behind.
 #[tokio::test]
-async fn what_is_as_good_as_deleted_shows_in_no_owners_watch_but_its_deletion_in_an_admins() {
+async fn what_is_as_good_as_deleted_shows_in_no_owners_watch() {
     let server = server().await;
     let from = server.revision();
     server.make("a", json!({"owner": "ann", "colour": "ghostly"})).await;

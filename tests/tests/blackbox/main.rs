@@ -12,6 +12,7 @@
 
 mod authorization;
 mod bad_input;
+mod browser;
 mod canary;
 mod crash;
 mod isolation;

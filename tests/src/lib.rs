@@ -29,6 +29,7 @@ pub mod browser;
 pub mod http;
 pub mod kubectl;
 pub mod people;
+pub mod process;
 pub mod raw;
 pub mod server;
 pub mod stream;

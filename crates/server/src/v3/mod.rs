@@ -16,6 +16,7 @@ pub mod item;
 pub mod reply;
 pub mod resource;
 pub mod schemas;
+mod tokens;
 mod users;
 
 use std::sync::Arc;
@@ -42,7 +43,8 @@ use crate::login;
 use crate::state::State;
 
 /// The types that are served.
-static RESOURCES: &[&dyn V3Resource] = &[&users::Users, &global_role_bindings::GlobalRoleBindings];
+static RESOURCES: &[&dyn V3Resource] =
+    &[&tokens::Tokens, &users::Users, &global_role_bindings::GlobalRoleBindings];
 
 /// Largest body, in bytes.
 const MAX_BODY: usize = 1 << 20;

@@ -169,7 +169,8 @@ impl Asked {
             let value = plain(item.get(filter.field));
             match filter.modifier {
                 // Repeated equalities are alternatives, as in the reference.
-                "eq" | "in" => filter.values.contains(&value),
+                // `*` is everything (DEC32).
+                "eq" | "in" => filter.values.iter().any(|wanted| *wanted == value || wanted == "*"),
                 _ => !filter.values.contains(&value),
             }
         })

@@ -17,6 +17,8 @@ pub mod reply;
 pub mod resource;
 pub mod schemas;
 mod tokens;
+#[cfg(test)]
+mod tokens_tests;
 mod users;
 
 use std::sync::Arc;

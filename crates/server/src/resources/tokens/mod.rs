@@ -2,6 +2,8 @@
 
 mod ext;
 mod legacy;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

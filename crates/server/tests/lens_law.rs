@@ -247,7 +247,7 @@ proptest! {
 
     #[test]
     fn writing_back_what_was_shown_changes_nothing(
-        metas in proptest::collection::vec(any_meta(), 10),
+        metas in proptest::collection::vec(any_meta(), 11),
         credential in any_credential(),
         owner_enabled in proptest::option::of(any::<bool>()),
         rules in proptest::collection::vec(rule(), 0..3),
@@ -273,6 +273,13 @@ proptest! {
             }
             let binding = GlobalRoleBindingRecord { role: "user".to_owned(), user: "user-owner".to_owned(), ..GlobalRoleBindingRecord::default() };
             house.put(GLOBAL_ROLE_BINDINGS, "grb-1", binding.encode(), &next()).await;
+            let legacy = LegacyTokenRecord {
+                credential: credential.clone(),
+                derived: !credential.session,
+                auth_provider: credential.principal.provider.clone(),
+                hashed_mark: aggregated,
+            };
+            house.put(LEGACY_TOKENS, "token-fghij", legacy.encode(), &next()).await;
             house.put(EXT_TOKENS, "token-abcde", TokenRecord { credential }.encode(), &next()).await;
             house.put(SETTINGS, settings::MAX_TTL, SettingRecord { value: value.clone(), env: false }.encode(), &next()).await;
             house.put(SETTINGS, settings::PASSWORD_MIN_LENGTH, SettingRecord::default().encode(), &next()).await;

@@ -15,8 +15,13 @@ use eartag_core::time::{rfc3339, seconds};
 use eartag_core::{Face, Lifetime};
 use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Store};
 
+use super::last_login;
+
 /// Names are drawn so often before giving up; with 14 million of them one draw nearly always does.
 const DRAWS: usize = 8;
+
+/// The condition that the owner is still there, among those of a commit.
+const OWNER: usize = 2;
 
 /// What a new token shall be.
 #[derive(Clone, Debug)]
@@ -102,7 +107,7 @@ pub async fn issue(
             ..Meta::default()
         };
         let key = name.clone().into_bytes();
-        let commit = Commit {
+        let mut commit = Commit {
             conditions: vec![
                 Condition::Absent { collection: LEGACY_TOKENS, key: key.clone() },
                 Condition::Absent { collection: EXT_TOKENS, key: key.clone() },
@@ -119,6 +124,9 @@ pub async fn issue(
             }],
             lane: Lane::Interactive,
         };
+        if token.session {
+            last_login::note(store, owner, owner_head.uid, created_s, random, &mut commit);
+        }
         match store.commit(commit).await {
             Ok(_) => {
                 let expires_ms = token.lifetime.expires_ms(created_s);
@@ -128,7 +136,8 @@ pub async fn issue(
                     expires_at: expires_ms.map(|ms| rfc3339(seconds(ms))).unwrap_or_default(),
                 });
             }
-            Err(CommitError::Conflict { condition: 0 | 1 }) => {}
+            // The name is taken, or another login of the same user was noted meanwhile.
+            Err(CommitError::Conflict { condition }) if condition != OWNER => {}
             Err(CommitError::Conflict { .. }) => {
                 return Err(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
             }

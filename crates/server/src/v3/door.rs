@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::error::V3Error;
 use super::item::put;
-use super::resource::V3Resource;
+use super::resource::{Made, V3Resource};
 use crate::authn::Caller;
 use crate::state::State;
 
@@ -115,7 +115,7 @@ impl Door {
     ///
     /// # Errors
     /// What the kind says.
-    pub async fn create_object<R>(&self, resource: &R, body: &Map) -> Result<Tree, V3Error>
+    pub async fn create_object<R>(&self, resource: &R, body: &Map) -> Result<Made, V3Error>
     where
         R: V3Resource + ?Sized,
     {
@@ -132,7 +132,7 @@ impl Door {
         }
         object.insert("metadata".to_owned(), metadata);
         let created = self.state.api.create(&*kind, &self.cx, Tree::Object(object)).await;
-        created.map(|created| created.object).map_err(|refusal| self.error(resource, &refusal, ""))
+        created.map(Made::from).map_err(|refusal| self.error(resource, &refusal, ""))
     }
 
     /// Changes an object as a checked body asks. The caller's right was asked before.

@@ -25,6 +25,9 @@ pub mod resource;
 pub mod schemas;
 mod select;
 mod sorted;
+mod tokens;
+#[cfg(test)]
+mod tokens_tests;
 mod users;
 
 use std::sync::Arc;
@@ -48,7 +51,8 @@ use crate::listener::{Body, Peer};
 use crate::state::State;
 
 /// The types that are served.
-static RESOURCES: &[&dyn V3Resource] = &[&users::Users, &global_role_bindings::GlobalRoleBindings];
+static RESOURCES: &[&dyn V3Resource] =
+    &[&tokens::Tokens, &users::Users, &global_role_bindings::GlobalRoleBindings];
 
 /// Whether a path belongs to this door.
 #[must_use]

@@ -45,6 +45,12 @@ impl Reply {
         Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new(), once: None }
     }
 
+    /// 204.
+    #[must_use]
+    pub fn no_content() -> Reply {
+        Reply { status: StatusCode::NO_CONTENT, ..Reply::empty() }
+    }
+
     /// 401 in the shape of the filter before the doors.
     #[must_use]
     pub fn must_authenticate() -> Reply {

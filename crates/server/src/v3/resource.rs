@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_apiserver::kind::Kind;
+use eartag_apiserver::ops::Created;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::{Map, Tree};
 use eartag_storage::Scope;
@@ -149,6 +150,12 @@ impl Field {
         Field::new(name, kind, (true, false), description)
     }
 
+    /// A member that clients may give on update only.
+    #[must_use]
+    pub const fn update_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
+        Field::new(name, kind, (false, true), description)
+    }
+
     /// The same member, required on create.
     #[must_use]
     pub const fn required(self) -> Field {
@@ -288,9 +295,11 @@ pub struct Made {
     pub once: Option<(&'static str, SecretString)>,
 }
 
-impl From<Tree> for Made {
-    fn from(object: Tree) -> Made {
-        Made { object, once: None }
+impl From<Created> for Made {
+    fn from(created: Created) -> Made {
+        let once = created.once.and_then(|once| once.fields.into_iter().next());
+        let once = once.and_then(|(path, secret)| path.last().map(|member| (*member, secret)));
+        Made { object: created.object, once }
     }
 }
 
@@ -357,7 +366,7 @@ pub trait V3Resource: Send + Sync + 'static {
 
     /// Creates an object from a checked body. Mostly just [`Door::create_object`].
     async fn create(&self, door: &Door, body: &Map) -> Result<Made, V3Error> {
-        Ok(door.create_object(self, body).await?.into())
+        door.create_object(self, body).await
     }
 
     /// Changes an object as a checked body asks. The caller's right was asked before.

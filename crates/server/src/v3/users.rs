@@ -138,7 +138,7 @@ impl V3Resource for Users {
 
     async fn create(&self, door: &Door, body: &Map) -> Result<Made, V3Error> {
         let Some(plain) = body.get("password").and_then(Tree::as_str).map(PlainSecret::new) else {
-            return Ok(door.create_object(self, body).await?.into());
+            return door.create_object(self, body).await;
         };
         let passwords = Passwords::of(&door.state);
         let username = body.get("username").and_then(Tree::as_str).unwrap_or_default();
@@ -149,8 +149,8 @@ impl V3Resource for Users {
         // Hashed first: a user without the password that was asked for must not remain behind a busy pool.
         let refused = |refusal: Refusal| door.error(self, &refusal, "");
         let hash = passwords.hash(Arc::new(plain)).await.map_err(refused)?;
-        let object = door.create_object(self, body).await?;
-        let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
+        let made = door.create_object(self, body).await?;
+        let name = made.object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
         if let Err(refusal) = passwords.set(name, hash, None).await {
             // Half a user would keep the login name from a second attempt.
             if let Err(error) = door.delete_object(self, name).await {
@@ -162,7 +162,7 @@ impl V3Resource for Users {
             }
             return Err(refused(refusal));
         }
-        Ok(object.into())
+        Ok(made)
     }
 
     async fn actions(&self, door: &Door, object: &Tree) -> Vec<&'static str> {

@@ -12,7 +12,8 @@ pub(crate) mod rules;
 mod self_users;
 mod settings;
 mod tokens;
-mod users;
+mod user_activities;
+pub(crate) mod users;
 
 use std::sync::Arc;
 
@@ -122,7 +123,8 @@ pub fn registry(
             store.clone(),
             world.clone(),
         )?)))
-        .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)));
+        .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)))
+        .with(Resource::Computed(Arc::new(user_activities::UserActivities::new(tables.clone())?)));
     Ok((registry, kinds))
 }
 

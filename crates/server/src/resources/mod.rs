@@ -13,6 +13,7 @@ mod self_users;
 mod settings;
 mod tokens;
 mod user_activities;
+mod user_attributes;
 pub(crate) mod users;
 
 use std::sync::Arc;
@@ -89,6 +90,10 @@ pub fn registry(
     let mut registry = Registry::new()
         .with(Resource::Fixed(Arc::new(fixed::Namespaces::new()?)))
         .with(stored(&kinds.users))
+        .with(Resource::Stored(Arc::new(user_attributes::UserAttributes::new(
+            tables.clone(),
+            store.clone(),
+        )?)))
         .with(stored(&kinds.global_roles))
         .with(stored(&kinds.global_role_bindings))
         .with(stored(&kinds.settings))

@@ -247,7 +247,7 @@ proptest! {
 
     #[test]
     fn writing_back_what_was_shown_changes_nothing(
-        metas in proptest::collection::vec(any_meta(), 11),
+        metas in proptest::collection::vec(any_meta(), 12),
         last_login_s in proptest::option::of(1_700_000_000_i64..1_794_999_999),
         overrides in [prop_oneof![Just(""), Just("0s"), Just("400h")], prop_oneof![Just(""), Just("0s"), Just("1000h30m")]],
         credential in any_credential(),
@@ -282,6 +282,13 @@ proptest! {
             }
             let binding = GlobalRoleBindingRecord { role: "user".to_owned(), user: "user-owner".to_owned(), ..GlobalRoleBindingRecord::default() };
             house.put(GLOBAL_ROLE_BINDINGS, "grb-1", binding.encode(), &next()).await;
+            let legacy = LegacyTokenRecord {
+                credential: credential.clone(),
+                derived: !credential.session,
+                auth_provider: credential.principal.provider.clone(),
+                hashed_mark: aggregated,
+            };
+            house.put(LEGACY_TOKENS, "token-fghij", legacy.encode(), &next()).await;
             house.put(EXT_TOKENS, "token-abcde", TokenRecord { credential }.encode(), &next()).await;
             house.put(SETTINGS, settings::MAX_TTL, SettingRecord { value: value.clone(), env: false }.encode(), &next()).await;
             house.put(SETTINGS, settings::PASSWORD_MIN_LENGTH, SettingRecord::default().encode(), &next()).await;

@@ -51,12 +51,13 @@ pub async fn collection(door: &Door, resource: &dyn V3Resource) -> Result<Tree, 
 /// The items of the page, and whether there are more behind it.
 async fn select(door: &Door, resource: &dyn V3Resource, asked: &Asked) -> Result<(Vec<Tree>, bool), V3Error> {
     let kind = resource.kind(&door.state);
-    if !door.may(&*kind, "list", "").await? {
+    if !door.may(resource, "list", "").await? {
         return own(door, resource, asked).await;
     }
     let rights = Rights::to_all(door, resource).await?;
     let refused = |refusal| door.error(resource, &refusal, "");
-    let mut lister = door.state.api.list(&*kind, &door.cx, &ListOptions::default()).await.map_err(refused)?;
+    let options = ListOptions { within: resource.within(door).await?, ..ListOptions::default() };
+    let mut lister = door.state.api.list(&*kind, &door.cx, &options).await.map_err(refused)?;
     let mut found = Vec::new();
     // A page by name can stop early; any other order needs them all.
     let most = if asked.sort.is_empty() && !asked.descending { asked.limit } else { MAX_SORTED };
@@ -90,8 +91,7 @@ async fn select(door: &Door, resource: &dyn V3Resource, asked: &Asked) -> Result
 
 /// Without the right to list, a caller still sees what is their own.
 async fn own(door: &Door, resource: &dyn V3Resource, asked: &Asked) -> Result<(Vec<Tree>, bool), V3Error> {
-    let kind = resource.kind(&door.state);
-    let denied = door.require(&*kind, "list", "").await;
+    let denied = door.require(resource, "list", "").await;
     let Some(name) = resource.own(&door.caller) else { return denied.map(|()| (Vec::new(), false)) };
     let Ok(object) = door.object(resource, &name).await else { return denied.map(|()| (Vec::new(), false)) };
     let item = item(door, resource, &object, Rights::default()).await?;
@@ -169,7 +169,8 @@ impl Asked {
             let value = plain(item.get(filter.field));
             match filter.modifier {
                 // Repeated equalities are alternatives, as in the reference.
-                "eq" | "in" => filter.values.contains(&value),
+                // `*` is everything (DEC32).
+                "eq" | "in" => filter.values.iter().any(|wanted| *wanted == value || wanted == "*"),
                 _ => !filter.values.contains(&value),
             }
         })

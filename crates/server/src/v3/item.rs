@@ -21,15 +21,18 @@ impl Rights {
     ///
     /// # Errors
     /// The authorizer cannot say.
-    pub async fn to_all(door: &Door, resource: &dyn V3Resource) -> Result<Rights, V3Error> {
+    pub async fn to_all<R: V3Resource + ?Sized>(door: &Door, resource: &R) -> Result<Rights, V3Error> {
         Rights::to(door, resource, "", Rights::default()).await
     }
 
-    async fn to(door: &Door, resource: &dyn V3Resource, name: &str, all: Rights) -> Result<Rights, V3Error> {
-        let kind = resource.kind(&door.state);
+    async fn to<R>(door: &Door, resource: &R, name: &str, all: Rights) -> Result<Rights, V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
         let methods = resource.about().resource_methods;
-        let update = methods.contains(&"PUT") && (all.update || door.may(&*kind, "update", name).await?);
-        let remove = methods.contains(&"DELETE") && (all.remove || door.may(&*kind, "delete", name).await?);
+        let update = methods.contains(&"PUT") && (all.update || door.may(resource, "update", name).await?);
+        let remove =
+            methods.contains(&"DELETE") && (all.remove || door.may(resource, "delete", name).await?);
         Ok(Rights { update, remove })
     }
 }
@@ -38,12 +41,10 @@ impl Rights {
 ///
 /// # Errors
 /// The authorizer cannot say which links there are.
-pub async fn item(
-    door: &Door,
-    resource: &dyn V3Resource,
-    object: &Tree,
-    all: Rights,
-) -> Result<Tree, V3Error> {
+pub async fn item<R>(door: &Door, resource: &R, object: &Tree, all: Rights) -> Result<Tree, V3Error>
+where
+    R: V3Resource + ?Sized,
+{
     let about = resource.about();
     let metadata = object.get("metadata").cloned().unwrap_or_default();
     let name = text(&metadata, "name").to_owned();
@@ -110,7 +111,7 @@ fn common(metadata: &Tree, item: &mut Map) {
 }
 
 /// Every date has a twin in milliseconds.
-fn add_timestamps(resource: &dyn V3Resource, item: &mut Map) {
+fn add_timestamps<R: V3Resource + ?Sized>(resource: &R, item: &mut Map) {
     for field in resource.about().all_fields().filter(|field| field.kind == FieldType::Date) {
         let ms = item.get(field.name).and_then(Tree::as_str).and_then(parse_rfc3339).map(millis);
         if let Some(ms) = ms {

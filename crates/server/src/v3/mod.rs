@@ -16,6 +16,9 @@ pub mod item;
 pub mod reply;
 pub mod resource;
 pub mod schemas;
+mod tokens;
+#[cfg(test)]
+mod tokens_tests;
 mod users;
 
 use std::sync::Arc;
@@ -42,7 +45,8 @@ use crate::login;
 use crate::state::State;
 
 /// The types that are served.
-static RESOURCES: &[&dyn V3Resource] = &[&users::Users, &global_role_bindings::GlobalRoleBindings];
+static RESOURCES: &[&dyn V3Resource] =
+    &[&tokens::Tokens, &users::Users, &global_role_bindings::GlobalRoleBindings];
 
 /// Largest body, in bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -205,11 +209,11 @@ async fn on_collection(
         }
         return resource.act_on_all(door, action, body).await;
     }
-    let kind = resource.kind(&door.state);
-    door.require(&*kind, "create", "").await?;
+    door.require(resource, "create", "").await?;
     let body = about.checked(body, true)?;
-    let object = resource.create(door, &body).await?;
-    Ok(Reply::created(item(door, resource, &object, Rights::default()).await?))
+    let made = resource.create(door, &body).await?;
+    let reply = Reply::created(item(door, resource, &made.object, Rights::default()).await?);
+    Ok(Reply { once: made.once, ..reply })
 }
 
 async fn on_item(
@@ -220,7 +224,6 @@ async fn on_item(
     body: &Map,
 ) -> Result<Reply, V3Error> {
     let about = resource.about();
-    let kind = resource.kind(&door.state);
     let action = door.query.get("action");
     if *method == Method::POST {
         if !about.resource_actions.iter().any(|known| known.name == action) {
@@ -236,18 +239,13 @@ async fn on_item(
     }
     let object = match *method {
         Method::PUT => {
-            door.require(&*kind, "update", id).await?;
+            door.require(resource, "update", id).await?;
             let body = about.checked(body, false)?;
             door.change_object(resource, id, &body).await?
         }
         Method::DELETE => {
-            door.require(&*kind, "delete", id).await?;
-            let object = door.object(resource, id).await.ok();
-            door.delete_object(resource, id).await?;
-            return Ok(match object {
-                Some(object) => Reply::ok(item(door, resource, &object, Rights::default()).await?),
-                None => Reply::empty(),
-            });
+            door.require(resource, "delete", id).await?;
+            return resource.delete(door, id).await;
         }
         _ => door.object(resource, id).await?,
     };

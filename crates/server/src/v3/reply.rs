@@ -7,6 +7,7 @@ use eartag_apiserver::Tree;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::V3Error;
 use crate::listener::Body;
@@ -20,13 +21,15 @@ pub struct Reply {
     pub body: Option<Tree>,
     /// Further headers.
     pub headers: HeaderMap,
+    /// A member of the body that holds a secret: added when the bytes are made.
+    pub once: Option<(&'static str, SecretString)>,
 }
 
 impl Reply {
     /// 200 with a body.
     #[must_use]
     pub fn ok(body: Tree) -> Reply {
-        Reply { status: StatusCode::OK, body: Some(body), headers: HeaderMap::new() }
+        Reply { status: StatusCode::OK, body: Some(body), headers: HeaderMap::new(), once: None }
     }
 
     /// 201 with a body.
@@ -38,7 +41,13 @@ impl Reply {
     /// 200 and nothing.
     #[must_use]
     pub fn empty() -> Reply {
-        Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new() }
+        Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new(), once: None }
+    }
+
+    /// 204.
+    #[must_use]
+    pub fn no_content() -> Reply {
+        Reply { status: StatusCode::NO_CONTENT, ..Reply::empty() }
     }
 
     /// 401 in the shape of the filter before the doors.
@@ -51,7 +60,11 @@ impl Reply {
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         const PAST: HeaderValue = HeaderValue::from_static("Wed 24 Feb 1982 18:42:00 GMT");
-        let bytes = self.body.map(|tree| tree.to_string().into_bytes()).unwrap_or_default();
+        let mut tree = self.body;
+        if let (Some(Tree::Object(members)), Some((name, secret))) = (&mut tree, &self.once) {
+            members.insert((*name).to_owned(), secret.expose_secret().into());
+        }
+        let bytes = tree.map(|tree| tree.to_string().into_bytes()).unwrap_or_default();
         let mut response = Response::new(body(bytes));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

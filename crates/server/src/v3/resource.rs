@@ -7,11 +7,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_apiserver::kind::Kind;
+use eartag_apiserver::ops::Created;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::{Map, Tree};
+use eartag_storage::Scope;
+use secrecy::SecretString;
 
 use super::door::Door;
 use super::error::V3Error;
+use super::item::{Rights, item};
 use super::reply::Reply;
 use crate::authn::Caller;
 use crate::state::State;
@@ -129,6 +133,12 @@ impl Field {
         Field { name, kind, create: true, update: false, required: false, description }
     }
 
+    /// A member that clients may give on update only.
+    #[must_use]
+    pub const fn update_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
+        Field { name, kind, create: false, update: true, required: false, description }
+    }
+
     /// The same member, required on create.
     #[must_use]
     pub const fn required(self) -> Field {
@@ -210,6 +220,22 @@ impl About {
     }
 }
 
+/// What a create made.
+pub struct Made {
+    /// The shown object.
+    pub object: Tree,
+    /// A member of the reply that holds a secret: it is in these bytes and nowhere else, ever.
+    pub once: Option<(&'static str, SecretString)>,
+}
+
+impl From<Created> for Made {
+    fn from(created: Created) -> Made {
+        let once = created.once.and_then(|once| once.fields.into_iter().next());
+        let once = once.and_then(|(path, secret)| path.last().map(|member| (*member, secret)));
+        Made { object: created.object, once }
+    }
+}
+
 /// A type of `/v3`.
 #[async_trait]
 pub trait V3Resource: Send + Sync + 'static {
@@ -231,6 +257,16 @@ pub trait V3Resource: Send + Sync + 'static {
     /// `metadata.generateName` of new objects.
     fn generate_name(&self) -> &'static str;
 
+    /// Every authenticated user may use the collection: what exists for whom is the kind's own scope (tokens, v3-token.md §2). [`Door::may`] says yes.
+    fn open(&self) -> bool {
+        false
+    }
+
+    /// Narrows a list, within what exists for the caller. An error refuses it.
+    async fn within(&self, _door: &Door) -> Result<Option<Scope>, V3Error> {
+        Ok(None)
+    }
+
     /// Whether an object is kept from this door altogether.
     fn hidden(&self, _object: &Tree) -> bool {
         false
@@ -246,8 +282,20 @@ pub trait V3Resource: Send + Sync + 'static {
         None
     }
 
-    /// Creates an object from a checked body; the shown object comes back. Mostly just [`Door::create_object`].
-    async fn create(&self, door: &Door, body: &Map) -> Result<Tree, V3Error>;
+    /// Creates an object from a checked body. Mostly just [`Door::create_object`].
+    async fn create(&self, door: &Door, body: &Map) -> Result<Made, V3Error> {
+        door.create_object(self, body).await
+    }
+
+    /// Deletes an object and answers with it, as it was. The caller's right was asked before.
+    async fn delete(&self, door: &Door, id: &str) -> Result<Reply, V3Error> {
+        let object = door.object(self, id).await.ok();
+        door.delete_object(self, id).await?;
+        Ok(match object {
+            Some(object) => Reply::ok(item(door, self, &object, Rights::default()).await?),
+            None => Reply::empty(),
+        })
+    }
 
     /// The actions of an item that this caller may use now.
     async fn actions(&self, _door: &Door, _object: &Tree) -> Vec<&'static str> {

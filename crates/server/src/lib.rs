@@ -17,6 +17,8 @@ pub mod clock;
 pub mod config;
 mod connection;
 mod door;
+#[cfg(test)]
+mod doors_law;
 pub mod files;
 mod hashing;
 pub mod health;

@@ -6,8 +6,10 @@
 //! ```
 
 pub mod body;
+mod computed;
 mod deletion;
 mod documents;
+pub mod packed;
 pub mod query;
 pub mod reply;
 pub mod request_info;

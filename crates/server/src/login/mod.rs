@@ -7,6 +7,7 @@
 //! POST /v1/logout
 //! ```
 
+pub mod last_login;
 pub mod logout;
 pub mod password;
 mod providers;

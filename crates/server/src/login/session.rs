@@ -13,10 +13,14 @@ use eartag_core::time::{rfc3339, seconds};
 use eartag_core::{Face, LegacyTokenRecord};
 use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Store};
 
+use super::last_login;
 use crate::hashing;
 
 /// Names are drawn so often before giving up; with 14 million of them one draw nearly always does.
 const DRAWS: usize = 8;
+
+/// The condition that the owner is still there, among those of a commit.
+const OWNER: usize = 2;
 
 /// A token that was stored. The secret exists nowhere else.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ pub async fn issue(
         random(&mut uid);
         let meta = Meta { uid: Uid::from_random(uid), created_s, generation: 1, ..Meta::default() };
         let key = name.clone().into_bytes();
-        let commit = Commit {
+        let mut commit = Commit {
             conditions: vec![
                 Condition::Absent { collection: LEGACY_TOKENS, key: key.clone() },
                 Condition::Absent { collection: EXT_TOKENS, key: key.clone() },
@@ -74,6 +78,9 @@ pub async fn issue(
             }],
             lane: Lane::Interactive,
         };
+        if record.credential.session {
+            last_login::note(store, owner, record.credential.owner_uid, created_s, random, &mut commit);
+        }
         match store.commit(commit).await {
             Ok(_) => {
                 let expires_ms = record.credential.lifetime.expires_ms(created_s);
@@ -83,8 +90,8 @@ pub async fn issue(
                     expires_at: expires_ms.map(|ms| rfc3339(seconds(ms))).unwrap_or_default(),
                 });
             }
-            // The name is taken, or the feature was switched meanwhile.
-            Err(CommitError::Conflict { condition: 0 | 1 | 3 }) => {}
+            // The name is taken, the feature was switched, or another login of the same user was noted meanwhile.
+            Err(CommitError::Conflict { condition }) if condition != OWNER => {}
             Err(CommitError::Conflict { .. }) => {
                 return Err(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
             }

@@ -52,7 +52,8 @@ static ABOUT: About = About {
             "token",
             FieldType::String,
             "The whole value, in the answer to its creation and never again.",
-        ),
+        )
+        .write_only(),
         Field::writable(
             "ttl",
             FieldType::Int,

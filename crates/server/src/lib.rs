@@ -39,6 +39,7 @@ pub mod state;
 mod sweeper;
 pub mod throttle;
 pub mod tls;
+pub mod v1;
 pub mod v3;
 pub mod version;
 mod world;

@@ -17,7 +17,7 @@ pub struct Texts(pub Lang);
 impl Texts {
     /// The text of a key. A key that does not exist is its own text; tests see to it that pages use none such.
     #[must_use]
-    pub fn get<'k>(self, key: &'k str) -> &'k str {
+    pub fn get(self, key: &str) -> &str {
         self.find(key).unwrap_or(key)
     }
 

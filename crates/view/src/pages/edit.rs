@@ -72,7 +72,8 @@ fn form(
         Mode::Edit => ("PUT", post_to(page, &[("_method", "PUT")])),
         _ => ("POST", post_to(page, &[])),
     };
-    let body = Value::Object(serde_json::Map::new());
+    let example = controls.iter().filter(|c| c.kind != "area" || c.type_name == "string");
+    let body = Value::Object(example.take(3).map(|c| (c.name.clone(), placeholder(&c.type_name))).collect());
     let field = said("fieldName");
     render(&Edit {
         c: Chrome::new(page, &heading),
@@ -90,4 +91,13 @@ fn form(
             .with(page.query.iter().filter(|(k, _)| k == "userId").map(|(k, v)| (k.as_str(), v.as_str()))),
         curl: Request { method, base: page.base, target: page.path(), body: Some(&body) }.curl(),
     })
+}
+
+/// Stands for a value in the curl command.
+fn placeholder(kind: &str) -> Value {
+    match kind {
+        "int" => Value::from(86_400_000),
+        "boolean" => Value::from(true),
+        _ => Value::from("…"),
+    }
 }

@@ -80,7 +80,7 @@ fn actions(
 }
 
 /// A type's name for people: of many (`tokens`) or of one (`token`).
-fn type_name<'k>(t: Texts, kind: &'k str) -> &'k str {
+fn type_name(t: Texts, kind: &str) -> &str {
     t.find(&format!("type.{kind}")).unwrap_or(kind)
 }
 

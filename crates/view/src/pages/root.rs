@@ -29,12 +29,16 @@ struct Collection {
     href: String,
 }
 
+/// What people come for, first.
+const ORDER: &[&str] =
+    &["tokens", "users", "settings", "features", "clusters", "globalRoles", "globalRoleBindings"];
+
 /// The page of the API's root document.
 #[must_use]
 pub fn root(page: &Page<'_>, document: &Value) -> String {
     let t = page.texts();
     let links = document.get("links").and_then(Value::as_object);
-    let collections = links
+    let mut collections: Vec<Collection> = links
         .into_iter()
         .flatten()
         .filter(|(name, _)| *name != "self")
@@ -48,6 +52,8 @@ pub fn root(page: &Page<'_>, document: &Value) -> String {
             })
         })
         .collect();
+    collections
+        .sort_by_key(|c| (ORDER.iter().position(|id| *id == c.id).unwrap_or(ORDER.len()), c.id.clone()));
     let again = page.again();
     render(&Root {
         c: Chrome::new(page, crate::chrome::title(document)),

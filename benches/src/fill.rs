@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
-use eartag_core::collections::{self, EXT_TOKENS, USERS};
-use eartag_core::{Lifetime, PlainSecret, Principal, SecretHash, TokenRecord, UserRecord};
+use eartag_core::collections::{self, EXT_TOKENS, LEGACY_TOKENS, USERS};
+use eartag_core::{
+    Face, LegacyTokenRecord, Lifetime, PlainSecret, Principal, SecretHash, TokenRecord, UserRecord,
+};
 use eartag_storage::{CollectionId, Commit, Lane, NoObserver, Op, Options, Range, Scope, Sqlite, Store};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -22,16 +24,46 @@ const AT_ONCE: usize = 1024;
 /// # Errors
 /// The store takes no writes, or holds no token to copy.
 pub async fn fill(data: &Path, count: usize) -> Result<()> {
-    let engine = Box::new(Sqlite::new(data.join("eartag.db")));
-    // Nobody reads this history: the server starts a new one.
-    let options = Options { history_events: 1024, ..Options::default() };
-    let store = Store::open(engine, collections::all(), Arc::new(NoObserver), options).await?;
+    let store = open(data).await?;
     let template = template(&store)?;
     let users = (0..count.div_ceil(PER_USER)).map(|n| (USERS, user(n), user_value(n, &template.1)));
     write(&store, users).await?;
     write(&store, (0..count).map(|n| (EXT_TOKENS, name(n), token_value(n, &template)))).await?;
     store.close().await;
     Ok(())
+}
+
+/// Adds `count` API keys of one user, each after the image of a key that this user has already. As [`fill`], on a stopped server's data.
+///
+/// # Errors
+/// The store takes no writes, or the user has no key to copy.
+pub async fn fill_keys(data: &Path, user: &str, count: usize) -> Result<()> {
+    let store = open(data).await?;
+    let scope = Scope::Owner(user.as_bytes().to_vec());
+    let range = Range { collection: LEGACY_TOKENS, scope, after: None, limit: 100, at: None };
+    let page = store.range(&range).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let images = page.entries.iter().filter_map(|entry| {
+        let record = LegacyTokenRecord::decode(frame::split(entry.value())?.0)?;
+        Some((record, frame::meta(entry.value())?))
+    });
+    let (record, meta) = images.into_iter().find(|(record, _)| record.derived).context("no key to copy")?;
+    let key = |n: usize| {
+        let mut record = record.clone();
+        record.credential.hash = Face::Legacy.hash(&PlainSecret::new(secret(n)), salt(n));
+        record.credential.description = format!("Number {n}");
+        let meta = Meta { uid: uid(1, n), ..meta.clone() };
+        frame::frame(&record.encode(), &meta)
+    };
+    write(&store, (0..count).map(|n| (LEGACY_TOKENS, name(n), key(n)))).await?;
+    store.close().await;
+    Ok(())
+}
+
+async fn open(data: &Path) -> Result<Store> {
+    let engine = Box::new(Sqlite::new(data.join("eartag.db")));
+    // Nobody reads this history: the server starts a new one.
+    let options = Options { history_events: 1024, ..Options::default() };
+    Ok(Store::open(engine, collections::all(), Arc::new(NoObserver), options).await?)
 }
 
 /// The name of the n-th token. Names are scattered over the order of names.
@@ -54,6 +86,10 @@ fn scatter(n: usize) -> u32 {
 /// Of the length of a real one.
 fn secret(n: usize) -> String {
     format!("{:054}", u64::from(scatter(n)).wrapping_mul(0x2545_f491_4f6c_dd1d))
+}
+
+fn salt(n: usize) -> [u8; 8] {
+    u64::try_from(n).unwrap_or_default().to_le_bytes()
 }
 
 fn user(n: usize) -> String {
@@ -100,8 +136,7 @@ fn token_value(n: usize, (record, meta): &(TokenRecord, Meta)) -> Vec<u8> {
     record.credential.owner_uid = user_uid(owner);
     record.credential.principal =
         Principal::local(&user(owner), &user(owner), &format!("User number {owner}"));
-    let salt = u64::try_from(n).unwrap_or_default().to_le_bytes();
-    record.credential.hash = SecretHash::sha3(&PlainSecret::new(secret(n)), salt);
+    record.credential.hash = SecretHash::sha3(&PlainSecret::new(secret(n)), salt(n));
     // None expires while the benchmark runs, and no two at once.
     record.credential.lifetime =
         Lifetime::For(7_776_000_000_u64.saturating_sub(u64::from(scatter(n)) % 1_000_000));

@@ -5,6 +5,7 @@
 //!   ├── Person   a user with a password, a session and clients that act as that user
 //!   │     ├── Http      plain requests, each reply is noted on the server's `Tape`
 //!   │     └── Kubectl   the real program, with a home, kubeconfig and cache of its own
+//!   ├── Browser  headless Chromium with an empty profile; fails a test on anything its console says
 //!   └── Tape     every byte that any client got back: the canary test looks through it
 //! ```
 //!
@@ -24,15 +25,19 @@
     reason = "test code: a failure is a panic that says what was seen, and waiting needs a clock"
 )]
 
+pub mod browser;
 pub mod http;
 pub mod kubectl;
 pub mod people;
+pub mod process;
 pub mod raw;
 pub mod server;
 pub mod stream;
 pub mod tape;
+pub mod v3;
 pub mod wait;
 
+pub use browser::Browser;
 pub use http::{Http, Reply};
 pub use kubectl::{Kubectl, Ran};
 pub use people::Person;

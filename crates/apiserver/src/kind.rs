@@ -215,6 +215,11 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// What the name of a new object begins with that came with neither name nor generateName; `None` refuses it.
+    fn default_base(&self, _asked: &Tree, _cx: &Cx) -> Option<String> {
+        None
+    }
+
     /// A label that selectors see on every object although it is not shown.
     fn hidden_label(&self) -> Option<(&'static str, &'static str)> {
         None

@@ -8,6 +8,7 @@ use eartag_server::config::{Cidr, DataPaths, Datastore, FeatureSwitches, ListenA
 use secrecy::SecretString;
 
 use crate::logging::LogFormat;
+use crate::system_token::SystemTokenCommand;
 
 /// Reads the command line.
 ///
@@ -43,6 +44,9 @@ pub enum Command {
     ///
     /// Tokens that were revoked after the backup was made are good again: nothing in the backup knows of it. Revoke them anew, or use --revoke-since.
     Restore(RestoreArgs),
+    /// Make, list and delete the tokens that the system uses itself.
+    #[command(subcommand)]
+    SystemToken(SystemTokenCommand),
     /// Print the version.
     Version,
 }
@@ -209,6 +213,13 @@ mod tests {
             "serve extra",
             "backup",
             "restore x --revoke-since yesterday",
+            "system-token",
+            "system-token create --kind session --user u",
+            "system-token create --kind agent",
+            "system-token create --kind agent --user u --ttl 5",
+            "system-token create --kind agent --user u --ttl -5h",
+            "system-token delete",
+            "system-token list --output xml",
         ] {
             let error = of(line).map(|_| ()).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -2,8 +2,11 @@
 
 mod args;
 mod backup;
+mod client;
+mod duration;
 mod logging;
 mod serve;
+mod system_token;
 mod terminal;
 
 use std::process::ExitCode;
@@ -19,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
+        Command::SystemToken(command) => system_token::run(&command),
         Command::Version => terminal::say(&format!("eartag {}\n", eartag_server::version::PRODUCT)),
     };
     terminal::finish(done)

@@ -12,6 +12,16 @@ pub fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Writes a line for people to standard error, which keeps standard output for what programs read.
+pub fn note(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Passes on a warning of the server's.
+pub fn warn(text: &str) {
+    note(&format!("Warning: {text}"));
+}
+
 /// Shows help or what is wrong with the command line: exit code 0 or 2.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
@@ -23,7 +33,7 @@ pub fn finish(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr().lock(), "eartag: {error}");
+            note(&format!("eartag: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -33,6 +33,9 @@ pub const IDENTITY: CollectionId = CollectionId(12);
 /// Login names that are taken, each holding the name of its user: two users cannot be made with one login name at the same time.
 pub const USERNAMES: CollectionId = CollectionId(13);
 
+/// What is remembered about users beside them, such as the last login, under the users' names.
+pub const USER_ATTRIBUTES: CollectionId = CollectionId(14);
+
 /// All collections, for opening a store.
 #[must_use]
 pub fn all() -> Vec<Collection> {
@@ -52,6 +55,7 @@ pub fn all() -> Vec<Collection> {
         plain(CLUSTER_ROLE_BINDINGS, "cluster_role_bindings"),
         plain(IDENTITY, "identity"),
         plain(USERNAMES, "usernames"),
+        plain(USER_ATTRIBUTES, "userattributes"),
     ]
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //!  names · secret · hash · password · ttl · duration · time      values
 //!  record · collections · face                                   what the store holds
-//!  token                                                         create and update, as pure functions
+//!  token · retention                                             who gets what, and who has to go, as pure functions
 //!  verifier · usage · rbac · settings · features · clock         tables, kept in step with the store
 //! ```
 
@@ -20,6 +20,7 @@ pub mod names;
 pub mod password;
 pub mod rbac;
 pub mod record;
+pub mod retention;
 pub mod secret;
 pub mod settings;
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub use rbac::{Attributes, Rbac, Rule};
 pub use record::{
     ClusterRecord, ClusterRoleBindingRecord, ClusterRoleRecord, Credential, FeatureRecord,
     GlobalRoleBindingRecord, GlobalRoleRecord, IdentityRecord, LegacyTokenRecord, PasswordRecord, Principal,
-    SettingRecord, TokenRecord, UserRecord,
+    SettingRecord, TokenRecord, UserAttributeRecord, UserRecord,
 };
 pub use secret::PlainSecret;
 pub use settings::{Settings, SettingsTable};

@@ -33,7 +33,7 @@ use crate::pki::RootKey;
 const ADMIN: &str = "admin";
 const ADMIN_DISPLAY_NAME: &str = "Default Admin";
 /// Marks the first user and its binding, as in the reference (v3-token.md §5.7).
-const BOOTSTRAPPING: (&str, &str) = ("authz.management.cattle.io/bootstrapping", "admin-user");
+const BOOTSTRAPPING: (&str, &str) = eartag_core::retention::FIRST_ADMIN;
 const TOKEN_KIND: &str = "kubeconfig";
 
 /// An object that every store has: made when absent, and brought up to date at each start where it says so.

@@ -18,6 +18,7 @@ pub mod config;
 mod connection;
 mod door;
 pub mod files;
+mod hashing;
 pub mod health;
 pub mod identity;
 pub mod launch;

@@ -35,6 +35,7 @@ pub async fn serve(options: ServeOptions, ready: impl FnOnce(&Ready)) -> Result<
     let features: Vec<String> = options.features.iter().map(|(name, on)| format!("{name}={on}")).collect();
     let features = FeatureDefaults::parse(&features.join(","))
         .map_err(|error| ServeError::BadValue(error.to_string()))?;
+    let seeds = seeds::all(&features);
     let mut key = [0; 32];
     fill_random(&mut key);
     let gate = Arc::new(Gate::new(key));
@@ -51,7 +52,7 @@ pub async fn serve(options: ServeOptions, ready: impl FnOnce(&Ready)) -> Result<
         let tables = tables.clone();
         move |prepared: &Prepared| doors(prepared, tables, door_options)
     };
-    launch(options, tables, seeds::all(), max_ttl, doors, ready).await
+    launch(options, tables, seeds, max_ttl, doors, ready).await
 }
 
 /// What answers requests, and the tasks beside it.

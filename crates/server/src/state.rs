@@ -63,6 +63,8 @@ pub struct DoorOptions {
 pub struct Kinds {
     /// `tokens.ext.cattle.io`
     pub tokens: Arc<dyn Kind>,
+    /// `tokens.management.cattle.io`
+    pub legacy_tokens: Arc<dyn Kind>,
     /// `users.management.cattle.io`
     pub users: Arc<dyn Kind>,
     /// `globalroles.management.cattle.io`

@@ -1,4 +1,4 @@
-//! The one place that deletes in the background: tokens of users who are gone, bindings of such users, expired tokens.
+//! The one place that deletes and changes in the background: tokens of users who are gone, bindings of such users, expired tokens, the mark of hashed tokens.
 //!
 //! Every deletion is conditioned on the record being the one that was judged, goes through the bulk lane, and is counted. What it removes is dead already:
 //! the verifier wants the owner alive and the token unexpired, so nothing here is urgent.
@@ -9,9 +9,10 @@ use std::time::Duration;
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
-use eartag_core::collections::{GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, USERS};
+use eartag_core::collections::{FEATURES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, USERS};
+use eartag_core::features::Feature;
 use eartag_core::record::Gist;
-use eartag_core::{Face, GlobalRoleBindingRecord};
+use eartag_core::{Face, GlobalRoleBindingRecord, LegacyTokenRecord};
 use eartag_storage::{
     CollectionId, Commit, CommitError, Condition, Entry, Lane, Op, Range, Scope, Store, WatchEnd,
 };
@@ -72,7 +73,9 @@ impl Sweeper {
     async fn round(&self) -> Result<(), Stop> {
         let from = self.store.revision();
         self.orphans().await?;
+        self.hash_marks().await?;
         let mut users = self.store.watch(USERS, Scope::All, from).map_err(|_| Stop::Again)?;
+        let mut features = self.store.watch(FEATURES, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut purge_at = Instant::now() + self.first_purge();
         loop {
             tokio::select! {
@@ -85,6 +88,11 @@ impl Sweeper {
                     }
                     Ok(_) => {}
                     // Fell behind: look at everything again.
+                    Err(WatchEnd::Lagged) => return Err(Stop::Again),
+                    Err(WatchEnd::Closed) => return Ok(()),
+                },
+                change = features.next() => match change {
+                    Ok(_) => self.hash_marks().await?,
                     Err(WatchEnd::Lagged) => return Err(Stop::Again),
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
@@ -168,6 +176,19 @@ impl Sweeper {
         Ok(())
     }
 
+    /// Gives legacy tokens the mark of hashed ones, once the feature is on (DEC31). Tokens that are made from then on have it from the start.
+    async fn hash_marks(&self) -> Result<(), Stop> {
+        if !self.tables.features.enabled(Feature::TokenHashing) {
+            return Ok(());
+        }
+        self.change_all("hash_marks", LEGACY_TOKENS, |entry| {
+            let (body, meta) = (body(entry), frame::meta(entry.value())?);
+            let record = LegacyTokenRecord::decode(body).filter(|record| !record.hashed_mark)?;
+            Some(frame::frame(&LegacyTokenRecord { hashed_mark: true, ..record }.encode(), &meta))
+        })
+        .await
+    }
+
     async fn purge(&self, collection: CollectionId, before_ms: u64) -> Result<(), Stop> {
         const TASK: &str = "expired_tokens";
         loop {
@@ -189,7 +210,7 @@ impl Sweeper {
         self.sweep(TASK, collection, Scope::All, expired).await.map(drop)
     }
 
-    /// Deletes the entries of a scope that are judged dead, page by page. How many are gone.
+    /// Deletes the entries of a scope that are judged dead. How many are gone.
     async fn sweep(
         &self,
         task: &'static str,
@@ -197,27 +218,48 @@ impl Sweeper {
         scope: Scope,
         dead: impl Fn(&Entry) -> bool,
     ) -> Result<u64, Stop> {
-        let mut after = None;
         let mut swept = 0;
-        loop {
-            let range =
-                Range { collection, scope: scope.clone(), after: after.take(), limit: BATCH, at: None };
-            let Ok(page) = self.store.range(&range) else { return Err(Stop::Again) };
+        let mut pages = Pages::new(collection, scope);
+        while let Some(entries) = pages.next(self)? {
             let mut gone = 0;
-            for entry in page.entries.iter().filter(|entry| dead(entry)) {
+            for entry in entries.iter().filter(|entry| dead(entry)) {
                 gone += u64::from(self.remove(collection, entry).await? == Removed::Gone);
             }
             self.count(task, gone);
             swept += gone;
-            if !page.more {
-                return Ok(swept);
-            }
-            if self.shutdown.requested() {
-                return Err(Stop::Shutdown);
-            }
-            after = page.entries.last().map(|entry| entry.key().to_vec());
             tokio::task::yield_now().await;
         }
+        Ok(swept)
+    }
+
+    /// Gives every entry the value that `wanted` makes of it, where that is one. An entry that changes meanwhile is looked at again.
+    async fn change_all(
+        &self,
+        task: &'static str,
+        collection: CollectionId,
+        wanted: impl Fn(&Entry) -> Option<Vec<u8>>,
+    ) -> Result<(), Stop> {
+        let mut pages = Pages::new(collection, Scope::All);
+        while let Some(entries) = pages.next(self)? {
+            let mut changed = 0;
+            for entry in entries {
+                let mut found = Some(entry);
+                while let Some(entry) = found.take()
+                    && let Some(value) = wanted(&entry)
+                {
+                    let key = entry.key().to_vec();
+                    let op = Op::Put { collection, key: key.clone(), value };
+                    if self.commit(collection, &entry, op).await? {
+                        changed += 1;
+                    } else {
+                        found = self.store.get(collection, &key);
+                    }
+                }
+            }
+            self.count(task, changed);
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     fn count(&self, task: &'static str, gone: u64) {
@@ -234,17 +276,23 @@ impl Sweeper {
         // Corrupt: an administrator's to delete (DEC23).
         let Some(meta) = frame::meta(entry.value()) else { return Ok(Removed::Kept) };
         let op = if meta.finalizers.is_empty() {
-            Op::Delete { collection, key: key.clone() }
+            Op::Delete { collection, key }
         } else if meta.deleted_s.is_some() {
             return Ok(Removed::Kept);
         } else {
             let now_s = eartag_core::time::seconds(World::now_ms(self.world.as_ref()));
             let meta = Meta { deleted_s: Some(now_s), generation: meta.generation.saturating_add(1), ..meta };
-            Op::Put { collection, key: key.clone(), value: frame::frame(body(entry), &meta) }
+            Op::Put { collection, key, value: frame::frame(body(entry), &meta) }
         };
         let outcome = if matches!(op, Op::Delete { .. }) { Removed::Gone } else { Removed::Kept };
+        Ok(if self.commit(collection, entry, op).await? { outcome } else { Removed::Kept })
+    }
+
+    /// Writes to an entry if it is still the one that was judged; whether it was.
+    async fn commit(&self, collection: CollectionId, entry: &Entry, op: Op) -> Result<bool, Stop> {
+        let (key, revision) = (entry.key().to_vec(), entry.modified());
         let commit = Commit {
-            conditions: vec![Condition::ModRevision { collection, key, revision: entry.modified() }],
+            conditions: vec![Condition::ModRevision { collection, key, revision }],
             ops: vec![op],
             lane: Lane::Bulk,
         };
@@ -252,11 +300,45 @@ impl Sweeper {
             biased;
             () = self.shutdown.drained() => Err(Stop::Shutdown),
             committed = self.store.commit(commit) => match committed {
-                Ok(_) => Ok(outcome),
-                Err(CommitError::Conflict { .. }) => Ok(Removed::Kept),
+                Ok(_) => Ok(true),
+                Err(CommitError::Conflict { .. }) => Ok(false),
                 Err(error) => Err(Stop::Store(error)),
             },
         }
+    }
+}
+
+/// A collection, page by page.
+struct Pages {
+    collection: CollectionId,
+    scope: Scope,
+    after: Option<Vec<u8>>,
+    done: bool,
+}
+
+impl Pages {
+    fn new(collection: CollectionId, scope: Scope) -> Pages {
+        Pages { collection, scope, after: None, done: false }
+    }
+
+    fn next(&mut self, sweeper: &Sweeper) -> Result<Option<Vec<Entry>>, Stop> {
+        if self.done {
+            return Ok(None);
+        }
+        if self.after.is_some() && sweeper.shutdown.requested() {
+            return Err(Stop::Shutdown);
+        }
+        let range = Range {
+            collection: self.collection,
+            scope: self.scope.clone(),
+            after: self.after.take(),
+            limit: BATCH,
+            at: None,
+        };
+        let page = sweeper.store.range(&range).map_err(|_| Stop::Again)?;
+        self.done = !page.more;
+        self.after = page.entries.last().map(|entry| entry.key().to_vec());
+        Ok(Some(page.entries))
     }
 }
 

@@ -247,7 +247,9 @@ proptest! {
 
     #[test]
     fn writing_back_what_was_shown_changes_nothing(
-        metas in proptest::collection::vec(any_meta(), 10),
+        metas in proptest::collection::vec(any_meta(), 12),
+        last_login_s in proptest::option::of(1_700_000_000_i64..1_794_999_999),
+        overrides in [prop_oneof![Just(""), Just("0s"), Just("400h")], prop_oneof![Just(""), Just("0s"), Just("1000h30m")]],
         credential in any_credential(),
         owner_enabled in proptest::option::of(any::<bool>()),
         rules in proptest::collection::vec(rule(), 0..3),
@@ -271,8 +273,22 @@ proptest! {
             for (name, role) in builtin_global_roles() {
                 house.put(GLOBAL_ROLES, name, role.encode(), &Meta::default()).await;
             }
+            let [disable_after, delete_after] = overrides.map(str::to_owned);
+            let attributes = UserAttributeRecord { user_uid: alive.uid, last_login_s, disable_after, delete_after };
+            house.put(USER_ATTRIBUTES, "user-owner", attributes.encode(), &next()).await;
+            for (name, value) in [(settings::RETENTION_CRON, "0 * * * *"), (settings::DISABLE_AFTER, "720h")] {
+                let record = SettingRecord { value: value.to_owned(), env: false };
+                house.put(SETTINGS, name, record.encode(), &Meta::default()).await;
+            }
             let binding = GlobalRoleBindingRecord { role: "user".to_owned(), user: "user-owner".to_owned(), ..GlobalRoleBindingRecord::default() };
             house.put(GLOBAL_ROLE_BINDINGS, "grb-1", binding.encode(), &next()).await;
+            let legacy = LegacyTokenRecord {
+                credential: credential.clone(),
+                derived: !credential.session,
+                auth_provider: credential.principal.provider.clone(),
+                hashed_mark: aggregated,
+            };
+            house.put(LEGACY_TOKENS, "token-fghij", legacy.encode(), &next()).await;
             house.put(EXT_TOKENS, "token-abcde", TokenRecord { credential }.encode(), &next()).await;
             house.put(SETTINGS, settings::MAX_TTL, SettingRecord { value: value.clone(), env: false }.encode(), &next()).await;
             house.put(SETTINGS, settings::PASSWORD_MIN_LENGTH, SettingRecord::default().encode(), &next()).await;

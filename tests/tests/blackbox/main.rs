@@ -12,13 +12,21 @@
 
 mod authorization;
 mod bad_input;
+mod browser;
 mod canary;
 mod crash;
+mod hashing;
 mod isolation;
 mod kubectl_commands;
 mod lists;
 mod operator;
 mod reviews;
 mod seed;
+mod seed_tokens_page;
+mod system_tokens;
 mod users;
+mod v3_door;
+mod v3_lists;
+mod v3_settings;
+mod v3_tokens;
 mod watch;

@@ -8,6 +8,7 @@
 pub mod body;
 mod deletion;
 mod documents;
+pub mod packed;
 pub mod query;
 pub mod reply;
 pub mod request_info;

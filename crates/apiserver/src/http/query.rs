@@ -147,7 +147,7 @@ pub fn list_options(query: &Query, info: &ResourceInfo) -> Result<ListOptions, R
             "specifying resource version is not allowed when using continue".to_owned(),
         ));
     }
-    Ok(ListOptions { selection, limit, resume, version, matching })
+    Ok(ListOptions { selection, limit, resume, version, matching, ..ListOptions::default() })
 }
 
 /// The options of a watch; `random` spreads the ends of watches that name no time.

@@ -1,22 +1,19 @@
 //! Answers that are made while they are sent: lists of any size, and watches.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
-use http::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::body::{Body, full, streamed};
+use super::body::{Body, streamed};
+use super::packed;
 use super::reply::{Form, encode, object, respond};
 use super::resource::Wanted;
 use super::table::{self, Include};
 use crate::Tree;
-use crate::gzip::{self, Candidate};
 use crate::kind::{Cx, Kind};
 use crate::media::{Encoding, MetaVersion, View};
 use crate::ops::{EventKind, Lister, Watcher};
@@ -34,35 +31,14 @@ pub async fn list(
     if form.encoding == Encoding::Yaml || form.pretty {
         return whole(kind.as_ref(), &cx, lister, view, include, form).await;
     }
-    let mut state =
-        Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "", packer: None };
-    // Short lists are sent in one piece; only of longer ones can it be said that compressing is worth it.
-    let mut first = Vec::new();
-    while first.len() <= gzip::THRESHOLD {
-        match state.next().await {
-            Some(Ok(bytes)) => first.extend_from_slice(&bytes),
-            Some(Err(_)) => {
-                return Err(Refusal::Expired { message: COMPACTED.to_owned(), resume: String::new() });
-            }
-            None => return Ok(respond(StatusCode::OK, Encoding::Json.content_type(), full(first))),
-        }
-    }
-    let packs = gzip::applies(accept_encoding, Candidate { read: true, length: None, secret: false });
-    if packs {
-        state.packer = Some(GzEncoder::new(Vec::new(), Compression::fast()));
-    }
-    let first = state.pack(first.into());
-    let rest = stream::unfold(state, |mut state| async move {
-        let chunk = state.packed().await?;
-        Some((chunk, state))
+    let listing = Listing { kind, cx, lister, view, include, stage: Stage::Head, separator: "" };
+    let pieces = stream::unfold(listing, |mut listing| async move {
+        let piece = listing.next().await?;
+        Some((piece, listing))
     });
-    let body = stream::once(async { first }).chain(rest);
-    let mut response = respond(StatusCode::OK, Encoding::Json.content_type(), streamed(body));
-    if packs {
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
-    Ok(response)
+    packed::answer(pieces.boxed(), Encoding::Json.content_type(), accept_encoding)
+        .await
+        .map_err(|_| Refusal::Expired { message: COMPACTED.to_owned(), resume: String::new() })
 }
 
 const COMPACTED: &str = "the history that this list reads was compacted";
@@ -107,7 +83,6 @@ struct Listing {
     include: Include,
     stage: Stage,
     separator: &'static str,
-    packer: Option<GzEncoder<Vec<u8>>>,
 }
 
 #[derive(PartialEq)]
@@ -127,27 +102,6 @@ impl Listing {
                 chunk => return chunk,
             }
         }
-    }
-
-    /// The next piece as it is sent.
-    async fn packed(&mut self) -> Option<io::Result<Bytes>> {
-        loop {
-            let packed = match self.next().await {
-                Some(Ok(bytes)) => self.pack(bytes),
-                Some(Err(error)) => Err(error),
-                None => self.packer.take()?.finish().map(Bytes::from),
-            };
-            match packed {
-                Ok(bytes) if bytes.is_empty() => {}
-                packed => return Some(packed),
-            }
-        }
-    }
-
-    fn pack(&mut self, bytes: Bytes) -> io::Result<Bytes> {
-        let Some(packer) = &mut self.packer else { return Ok(bytes) };
-        packer.write_all(&bytes)?;
-        Ok(std::mem::take(packer.get_mut()).into())
     }
 
     /// The next piece of the body. An error here cuts the connection, so that nobody takes half a list for a whole one.

@@ -33,7 +33,7 @@ impl Api {
         }
         let mut races = 0;
         for _ in 0..ATTEMPTS {
-            let name = choose_name(info.naming, &asked, cx)?;
+            let name = choose_name(kind, &asked, cx)?;
             match self.try_create(kind, cx, &asked, &name.text).await {
                 Err(Failure::Taken) if name.generated => {}
                 Err(Failure::Taken) => return Err(Refusal::AlreadyExists),
@@ -199,9 +199,14 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// A generated name leaves room for its five random characters within 63.
 const LONGEST_BASE: usize = 58;
 
-fn choose_name(naming: Naming, asked: &Tree, cx: &Cx) -> Result<Name, Refusal> {
+fn choose_name(kind: &dyn Kind, asked: &Tree, cx: &Cx) -> Result<Name, Refusal> {
+    let naming = kind.info().naming;
     let name = meta_text(asked, "name");
-    let base = meta_text(asked, "generateName");
+    let mut base = meta_text(asked, "generateName");
+    let default = if name.is_empty() && base.is_empty() { kind.default_base(asked, cx) } else { None };
+    if let Some(default) = &default {
+        base = default;
+    }
     match naming {
         Naming::Generated { prefix } => {
             if !name.is_empty() {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eartag_storage::{Entry, Range, RangeError, Revision, Scope, Store};
 use serde::{Deserialize, Serialize};
 
-use super::{Selection, exists};
+use super::{Selection, exists, in_scope};
 use crate::Tree;
 use crate::kind::{Cx, Kind, Verb};
 use crate::object::show_entry;
@@ -38,6 +38,10 @@ pub struct ListOptions {
     pub version: Option<u64>,
     /// `resourceVersionMatch`.
     pub matching: Match,
+    /// Only these, of those that exist for the caller.
+    pub within: Option<Scope>,
+    /// Only names behind this one, or empty. A token of an earlier page goes before it.
+    pub after: String,
 }
 
 /// An entry of a list, with the object that the caller sees.
@@ -89,6 +93,8 @@ impl super::Api {
 pub struct Lister {
     store: Store,
     scope: Scope,
+    /// What else must hold: the other half of an intersection that is no scope itself.
+    also: Option<Scope>,
     selection: Selection,
     at: Revision,
     after: Option<Vec<u8>>,
@@ -103,7 +109,7 @@ impl Lister {
     pub fn start(store: &Store, scope: Scope, options: &ListOptions) -> Result<Lister, Refusal> {
         let newest = store.revision();
         let mut at = newest;
-        let mut after = None;
+        let mut after = Some(options.after.clone().into_bytes()).filter(|name| !name.is_empty());
         let limit = options.limit.filter(|n| *n > 0);
         if options.resume.is_empty() {
             let exact = options.matching == Match::Exact
@@ -132,9 +138,14 @@ impl Lister {
             (Scope::All, Some(name)) => Scope::Name(name.as_bytes().to_vec()),
             _ => scope,
         };
+        let (scope, also) = match &options.within {
+            Some(within) => intersection(scope, within.clone()),
+            None => (scope, None),
+        };
         Ok(Lister {
             store: store.clone(),
             scope,
+            also,
             selection: options.selection.clone(),
             at,
             after,
@@ -162,7 +173,7 @@ impl Lister {
             scope: self.scope.clone(),
             after: self.after.clone(),
             // With selectors there is no telling how many are needed for what is left of the limit.
-            limit: if self.selection.is_empty() { left.min(CHUNK) } else { CHUNK },
+            limit: if self.selects() { CHUNK } else { left.min(CHUNK) },
             at: Some(self.at),
         };
         let page = self.store.range(&range).map_err(|error| self.range_refusal(&error))?;
@@ -172,7 +183,8 @@ impl Lister {
         let mut listed = Vec::with_capacity(read);
         for (at, entry) in page.entries.into_iter().enumerate() {
             self.after = Some(entry.key().to_vec());
-            if !exists(kind, &entry) {
+            let kept = self.also.as_ref().is_none_or(|also| in_scope(kind, also, &entry));
+            if !kept || !exists(kind, &entry) {
                 // What is as good as deleted was counted, so the count says nothing.
                 self.remaining = None;
                 continue;
@@ -202,8 +214,13 @@ impl Lister {
 
     /// How many remain, where that can be said exactly and tells nobody about other people's objects.
     pub fn remaining(&self) -> Option<u64> {
-        let tellable = matches!(self.scope, Scope::All) && self.selection.is_empty();
+        let tellable = matches!(self.scope, Scope::All) && !self.selects();
         self.remaining.filter(|_| tellable && !self.done)
+    }
+
+    /// Whether not every entry of the range counts.
+    fn selects(&self) -> bool {
+        self.also.is_some() || !self.selection.is_empty()
     }
 
     fn range_refusal(&self, error: &RangeError) -> Refusal {
@@ -218,6 +235,17 @@ impl Lister {
                 Refusal::FutureRevision { asked: self.at.get(), current: current.get() }
             }
         }
+    }
+}
+
+/// What both scopes hold: the one that is quicker to read, and what is to be checked of each entry besides.
+fn intersection(one: Scope, other: Scope) -> (Scope, Option<Scope>) {
+    match (one, other) {
+        (Scope::None, _) | (_, Scope::None) => (Scope::None, None),
+        (Scope::All, scope) | (scope, Scope::All) => (scope, None),
+        (Scope::Owner(one), Scope::Owner(other)) if one == other => (Scope::Owner(one), None),
+        (Scope::Owner(_), Scope::Owner(_)) => (Scope::None, None),
+        (scope @ Scope::Owner(_), names) | (names, scope) => (names, Some(scope)),
     }
 }
 
@@ -290,6 +318,20 @@ impl ContinueToken {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn what_two_scopes_have_in_common_is_read_from_the_narrower_one() {
+        let owner = |name: &str| Scope::Owner(name.as_bytes().to_vec());
+        let name = |name: &str| Scope::Name(name.as_bytes().to_vec());
+        assert_eq!(intersection(Scope::All, owner("a")), (owner("a"), None));
+        assert_eq!(intersection(owner("a"), Scope::All), (owner("a"), None));
+        assert_eq!(intersection(owner("a"), owner("a")), (owner("a"), None));
+        assert_eq!(intersection(owner("a"), owner("b")), (Scope::None, None));
+        assert_eq!(intersection(owner("a"), Scope::None), (Scope::None, None));
+        assert_eq!(intersection(owner("a"), name("t")), (name("t"), Some(owner("a"))));
+        assert_eq!(intersection(name("t"), owner("a")), (name("t"), Some(owner("a"))));
+        assert_eq!(intersection(name("t"), name("u")), (name("t"), Some(name("u"))));
+    }
 
     #[test]
     fn a_continue_token_reads_back_as_it_was_written() {

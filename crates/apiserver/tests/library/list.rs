@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eartag_apiserver::Tree;
-use eartag_storage::{Options, Revision};
+use eartag_apiserver::ops::{Api, ListOptions};
+use eartag_storage::{Options, Revision, Scope};
 use serde_json::json;
 
 use crate::support::{BASE, Server, escaped, names, server, server_with, version};
@@ -370,4 +371,29 @@ async fn fill_more(server: &Arc<Server>) {
     for n in 0..10 {
         server.make(&format!("x{n:03}"), json!({})).await;
     }
+}
+
+#[tokio::test]
+async fn a_list_can_be_narrowed_to_a_scope_and_begin_behind_a_name() {
+    let server = server().await;
+    for (name, owner) in [("a", "ann"), ("b", "bob"), ("c", "ann"), ("d", "ann")] {
+        server.make(name, json!({"owner": owner})).await;
+    }
+    let (kind, cx) = (server.kind(), server.cx("admin"));
+    let listed = async |within: Option<Scope>, after: &str| {
+        let options = ListOptions { within, after: after.to_owned(), ..ListOptions::default() };
+        let mut lister = Api::new(server.store.clone()).list(&*kind, &cx, &options).await.unwrap();
+        let mut names = Vec::new();
+        while let Some(page) = lister.page(&*kind, &cx).unwrap() {
+            names.extend(page.iter().map(|listed| String::from_utf8(listed.key().to_vec()).unwrap()));
+        }
+        names
+    };
+    let ann = || Some(Scope::Owner(b"ann".to_vec()));
+    assert_eq!(listed(None, "").await, ["a", "b", "c", "d"]);
+    assert_eq!(listed(None, "b").await, ["c", "d"]);
+    assert_eq!(listed(ann(), "").await, ["a", "c", "d"]);
+    assert_eq!(listed(ann(), "a").await, ["c", "d"]);
+    assert_eq!(listed(Some(Scope::names(vec![b"b".to_vec(), b"z".to_vec()])), "").await, ["b"]);
+    assert!(listed(Some(Scope::None), "").await.is_empty());
 }

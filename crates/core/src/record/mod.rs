@@ -19,7 +19,7 @@ pub use role::{
     Requirement, RoleRef, Subject,
 };
 pub use settings::{FeatureRecord, SettingRecord};
-pub use user::{PasswordRecord, UserRecord};
+pub use user::{PasswordRecord, UserAttributeRecord, UserRecord};
 
 /// Encodes a record's body. Growing a vector cannot fail, and no record holds a sequence of unknown length, which are postcard's
 /// two errors.
@@ -54,6 +54,7 @@ records!(
     TokenRecord,
     LegacyTokenRecord,
     UserRecord,
+    UserAttributeRecord,
     PasswordRecord,
     GlobalRoleRecord,
     SettingRecord,
@@ -128,6 +129,15 @@ mod tests {
             UserRecord
         );
         check!(
+            UserAttributeRecord {
+                user_uid: Uid::from_random([3; 16]),
+                last_login_s: Some(5),
+                disable_after: "240h".into(),
+                delete_after: String::new(),
+            },
+            UserAttributeRecord
+        );
+        check!(
             GlobalRoleRecord { rules: vec![rule.clone()], builtin: true, ..GlobalRoleRecord::default() },
             GlobalRoleRecord
         );
@@ -155,6 +165,7 @@ mod tests {
             let _ = TokenRecord::decode(&bytes);
             let _ = LegacyTokenRecord::decode(&bytes);
             let _ = UserRecord::decode(&bytes);
+            let _ = UserAttributeRecord::decode(&bytes);
             let _ = PasswordRecord::decode(&bytes);
             let _ = GlobalRoleRecord::decode(&bytes);
             let _ = GlobalRoleBindingRecord::decode(&bytes);

@@ -1,5 +1,6 @@
 //! Users and their passwords.
 
+use eartag_api::meta::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::password::PasswordHash;
@@ -33,6 +34,19 @@ impl UserRecord {
     pub fn is_system(&self) -> bool {
         self.principal_ids.iter().any(|id| id.starts_with("system://"))
     }
+}
+
+/// What is remembered about a user beside the user, under the user's name: a login writes this and leaves the user's object alone (v3-token.md §5.5, §6).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UserAttributeRecord {
+    /// The very user: a later one of the same name inherits nothing (DEC9).
+    pub user_uid: Uid,
+    /// The last login, in seconds since 1970; `None`: there was none.
+    pub last_login_s: Option<i64>,
+    /// Overrides `disable-inactive-user-after`: a duration as somebody wrote it (`240h`), where `0` and `0s` exempt the user; empty overrides nothing.
+    pub disable_after: String,
+    /// Overrides `delete-inactive-user-after` in the same way.
+    pub delete_after: String,
 }
 
 /// A local user's password, under the user's name.

@@ -16,6 +16,9 @@ pub const USERNAME: &str = "username";
 /// The group of everybody who is a user of ours.
 pub const CATTLE_AUTHENTICATED: &str = "system:cattle:authenticated";
 
+/// The name of nobody, as in Kubernetes.
+const ANONYMOUS: &str = "system:anonymous";
+
 /// Who sent a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -77,6 +80,17 @@ impl Caller {
     #[must_use]
     pub fn real(&self) -> &UserInfo {
         self.impersonator.as_ref().unwrap_or(&self.user)
+    }
+
+    /// Nobody, from there: for what is public.
+    #[must_use]
+    pub fn anonymous(address: IpAddr) -> Caller {
+        let user = UserInfo {
+            name: ANONYMOUS.to_owned(),
+            groups: vec!["system:unauthenticated".to_owned()],
+            ..UserInfo::default()
+        };
+        Caller { user, credential: None, impersonator: None, via_cookie: false, address }
     }
 
     /// A caller without a credential.

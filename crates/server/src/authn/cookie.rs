@@ -38,11 +38,16 @@ pub fn session(bearer: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The header that gives a browser its CSRF token, 32 hexadecimal characters (v3-token.md §1.6).
+/// A CSRF token, 32 hexadecimal characters (v3-token.md §1.6).
 #[must_use]
-pub fn csrf(random: [u8; 16]) -> Option<HeaderValue> {
-    let token = u128::from_be_bytes(random);
-    HeaderValue::from_str(&format!("{CSRF}={token:032x}; Path=/; Secure; SameSite=Lax")).ok()
+pub fn csrf_token(random: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(random))
+}
+
+/// The header that gives a browser its CSRF token.
+#[must_use]
+pub fn csrf(token: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("{CSRF}={token}; Path=/; Secure; SameSite=Lax")).ok()
 }
 
 /// Takes both cookies away from the browser (v3-token.md §3.6).
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_csrf_token_has_32_hexadecimal_characters_that_scripts_may_read() {
-        let text = csrf([0x0a; 16]).unwrap().to_str().unwrap().to_owned();
+        let text = csrf(&csrf_token([0x0a; 16])).unwrap().to_str().unwrap().to_owned();
         assert!(text.starts_with("CSRF=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a; "));
         assert!(!text.contains("HttpOnly"));
     }

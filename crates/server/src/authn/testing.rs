@@ -16,9 +16,10 @@ use eartag_apiserver::ops::Api;
 use eartag_apiserver::user::{AUTHENTICATED, UserInfo};
 use eartag_core::collections::{self, GLOBAL_ROLE_BINDINGS, PASSWORDS, USERS};
 use eartag_core::features::{FeatureDefaults, Features};
-use eartag_core::record::{GlobalRoleBindingRecord, PasswordRecord, Principal, UserRecord};
+use eartag_core::record::{GlobalRoleBindingRecord, PasswordRecord, UserRecord};
 use eartag_core::settings::{Overrides, SettingsTable};
-use eartag_core::{Lifetime, PasswordHash, PlainSecret};
+use eartag_core::ttl::Minutes;
+use eartag_core::{PasswordHash, PlainSecret, token};
 use eartag_storage::{CollectionId, Commit, Entry, Memory, Op, Options, Store};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -29,7 +30,7 @@ use crate::authz::RoleAuthorizer;
 use crate::clock::{SystemClock, fill_random};
 use crate::health::Health;
 use crate::listener::{Body, ClientCertificate, Peer};
-use crate::login::session::{Issued, NewToken, issue};
+use crate::login::session::{Issued, issue};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::state::{DoorOptions, State};
@@ -105,7 +106,7 @@ impl Scene {
             options: DoorOptions::default(),
         });
         let scene = Scene { state, world, peer: peer("9.9.9.9") };
-        for seed in seeds::all() {
+        for seed in seeds::all(&FeatureDefaults::default()) {
             if let Some(body) = (seed.body)(None) {
                 scene.put(seed.collection, &seed.name, body).await;
             }
@@ -177,19 +178,27 @@ impl Scene {
     /// A token of a user.
     pub async fn token(&self, owner: &Entry, session: bool, cluster: &str) -> Issued {
         let name = String::from_utf8(owner.key().to_vec()).unwrap();
-        let token = NewToken {
-            prefix: "token-".to_owned(),
-            kind: if session { "session".to_owned() } else { String::new() },
-            session,
-            principal: Principal::local(&name, "", ""),
-            auth_provider: "local".to_owned(),
-            description: String::new(),
-            lifetime: Lifetime::For(3_600_000),
-            cluster: cluster.to_owned(),
-            labels: std::collections::BTreeMap::new(),
-            hashed_mark: false,
-        };
-        issue(&self.state.store, &*self.world, owner, &token).await.unwrap()
+        let user = self.state.tables.verifier.owner(&name).unwrap();
+        let ttl = Minutes::from_millis(3_600_000);
+        issue(
+            &self.state.store,
+            &self.state.tables.features,
+            &*self.world,
+            owner,
+            "token-",
+            |now_s, hashed, random| {
+                let (mut record, secret) = token::login(&name, &user, "", ttl, hashed, now_s, random);
+                record.credential.cluster = cluster.to_owned();
+                if !session {
+                    record.derived = true;
+                    record.credential.session = false;
+                    record.credential.kind = String::new();
+                }
+                (record, secret)
+            },
+        )
+        .await
+        .unwrap()
     }
 
     /// Sends a request to whichever of the two doors serves the path.

@@ -6,12 +6,9 @@
 use std::sync::Arc;
 
 use eartag_apiserver::kind::Cx;
-use eartag_apiserver::ops::{DeleteOptions, commit_refusal};
+use eartag_apiserver::ops::DeleteOptions;
 use eartag_apiserver::refusal::Refusal;
 use eartag_core::Face;
-use eartag_core::collections::LEGACY_TOKENS;
-use eartag_core::verifier::Accepted;
-use eartag_storage::{Commit, CommitError, Condition, Op};
 use http::request::Parts;
 
 use crate::authn::{self, AuthnFailure, Caller, cookie};
@@ -44,38 +41,19 @@ pub async fn logout(state: &Arc<State>, parts: &Parts, peer: &Peer) -> Reply {
 
 async fn end(state: &Arc<State>, caller: &Caller) -> Result<(), Refusal> {
     let Some(token) = caller.token() else { return Err(Refusal::BadRequest(NO_CREDENTIAL.to_owned())) };
-    let gone = match token.face {
-        Face::Legacy => delete_legacy(state, token).await,
-        Face::Ext => {
-            // The kind asks who the owner is, and that is whom the token belongs to, whoever the request acts as.
-            let real = Caller { user: caller.real().clone(), impersonator: None, ..caller.clone() };
-            let (user, facts) = (real.user.clone(), Arc::new(real));
-            let cx = Cx::new(user, facts, Arc::clone(&state.authorizer), Arc::clone(&state.world));
-            let options = DeleteOptions { uid: Some(token.uid.to_string()), ..DeleteOptions::default() };
-            state.api.delete(&*state.kinds.tokens, &cx, &token.name, &options).await.map(drop)
-        }
+    let kind = match token.face {
+        Face::Legacy => &state.kinds.legacy_tokens,
+        Face::Ext => &state.kinds.tokens,
     };
+    // The kind asks who the owner is, and that is whom the token belongs to, whoever the request acts as.
+    let real = Caller { user: caller.real().clone(), impersonator: None, ..caller.clone() };
+    let (user, facts) = (real.user.clone(), Arc::new(real));
+    let cx = Cx::new(user, facts, Arc::clone(&state.authorizer), Arc::clone(&state.world));
+    let options = DeleteOptions { uid: Some(token.uid.to_string()), ..DeleteOptions::default() };
+    let gone = state.api.delete(&**kind, &cx, &token.name, &options).await.map(drop);
     match gone {
         // Somebody else ended it in the same moment.
         Err(Refusal::NotFound | Refusal::Precondition(_)) => Ok(()),
         other => other,
-    }
-}
-
-async fn delete_legacy(state: &State, token: &Accepted) -> Result<(), Refusal> {
-    let key = token.name.as_bytes().to_vec();
-    let Some(entry) = state.store.get(LEGACY_TOKENS, &key) else { return Ok(()) };
-    if eartag_api::frame::head(entry.value()).is_none_or(|head| head.uid != token.uid) {
-        return Ok(());
-    }
-    let revision = entry.created();
-    let commit = Commit {
-        conditions: vec![Condition::CreateRevision { collection: LEGACY_TOKENS, key: key.clone(), revision }],
-        ops: vec![Op::Delete { collection: LEGACY_TOKENS, key }],
-        ..Commit::default()
-    };
-    match state.store.commit(commit).await {
-        Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(commit_refusal(error)),
     }
 }

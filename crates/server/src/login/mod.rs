@@ -7,12 +7,12 @@
 //! POST /v1/logout
 //! ```
 
+pub mod last_login;
 pub mod logout;
 pub mod password;
 mod providers;
 pub mod session;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,11 +22,9 @@ use eartag_api::secret::SecretText;
 use eartag_apiserver::http::query::Query;
 use eartag_apiserver::refusal::Refusal;
 use eartag_core::collections::USERS;
-use eartag_core::features::Feature;
 use eartag_core::password::LONGEST;
-use eartag_core::record::{Principal, UserRecord};
 use eartag_core::secret::PlainSecret;
-use eartag_core::{PasswordHash, ttl};
+use eartag_core::{PasswordHash, token};
 use eartag_storage::Entry;
 use http::header::{ORIGIN, SET_COOKIE};
 use http::request::Parts;
@@ -35,7 +33,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use self::password::Passwords;
-use self::session::{Issued, NewToken, issue};
+use self::session::{Issued, issue};
 use crate::authn::address::PublicAddress;
 use crate::authn::{self, Found, cookie};
 use crate::listener::{Body, Peer};
@@ -171,8 +169,8 @@ where
         return Err(V3Error::csrf());
     }
     let client = authn::client_address(state, &parts.headers, peer);
-    let (owner, user) = verified(state, &login, client).await?;
-    let issued = open_session(state, &owner, &user, description).await?;
+    let owner = verified(state, &login, client).await?;
+    let issued = open_session(state, &owner, &description).await?;
     tracing::info!(%client, user = %String::from_utf8_lossy(owner.key()), token = %issued.name, "login");
     answer_with(&issued, wants_cookie)
 }
@@ -190,7 +188,7 @@ fn from_our_pages(parts: &Parts, address: &PublicAddress) -> bool {
 }
 
 /// The user whose password this is.
-async fn verified(state: &Arc<State>, login: &Login, client: IpAddr) -> Result<(Entry, UserRecord), V3Error> {
+async fn verified(state: &Arc<State>, login: &Login, client: IpAddr) -> Result<Entry, V3Error> {
     let username = login.username.as_deref().unwrap_or_default();
     let plain = login.password.as_ref().map(SecretText::expose).unwrap_or_default();
     let refused = |refusal: Refusal| V3Error::of(&refusal, &Default::default());
@@ -245,31 +243,20 @@ async fn verified(state: &Arc<State>, login: &Login, client: IpAddr) -> Result<(
         }
     }
     state.metrics.token_check("login", "good");
-    Ok((entry, record))
+    Ok(entry)
 }
 
-async fn open_session(
-    state: &Arc<State>,
-    owner: &Entry,
-    user: &UserRecord,
-    description: String,
-) -> Result<Issued, V3Error> {
+async fn open_session(state: &Arc<State>, owner: &Entry, description: &str) -> Result<Issued, V3Error> {
     let name = String::from_utf8_lossy(owner.key()).into_owned();
-    let token = NewToken {
-        prefix: "token-".to_owned(),
-        kind: "session".to_owned(),
-        session: true,
-        principal: Principal::local(&name, &user.username, &user.display_name),
-        auth_provider: "local".to_owned(),
-        description,
-        lifetime: ttl::session(state.tables.settings.snapshot().session),
-        cluster: String::new(),
-        labels: BTreeMap::new(),
-        hashed_mark: state.tables.features.enabled(Feature::TokenHashing),
-    };
-    issue(&state.store, &*state.world, owner, &token)
-        .await
-        .map_err(|refusal| V3Error::of(&refusal, &Default::default()))
+    let refused = |refusal| V3Error::of(&refusal, &Default::default());
+    let gone = || refused(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
+    let user = state.tables.verifier.owner(&name).ok_or_else(gone)?;
+    let ttl = state.tables.settings.snapshot().session;
+    issue(&state.store, &state.tables.features, &*state.world, owner, "token-", |now_s, hashed, random| {
+        token::login(&name, &user, description, ttl, hashed, now_s, random)
+    })
+    .await
+    .map_err(refused)
 }
 
 fn answer_with(issued: &Issued, wants_cookie: bool) -> Result<Reply, V3Error> {

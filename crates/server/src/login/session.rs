@@ -1,47 +1,26 @@
 //! The one place where legacy-face tokens come into being: logins, and whatever else the server itself makes (DEC21, DEC22, DEC30).
 
-use std::collections::BTreeMap;
-
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
 use eartag_apiserver::ops::commit_refusal;
 use eartag_apiserver::refusal::Refusal;
 use eartag_core::collections::{EXT_TOKENS, LEGACY_TOKENS, USERS};
+use eartag_core::features::Features;
 use eartag_core::names::random_name;
-use eartag_core::record::{Credential, LegacyTokenRecord, Principal};
-use eartag_core::secret::PlainSecret;
+use eartag_core::secret::{PlainSecret, Random};
 use eartag_core::time::{rfc3339, seconds};
-use eartag_core::{Face, Lifetime};
+use eartag_core::{Face, LegacyTokenRecord};
 use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Store};
+
+use super::last_login;
+use crate::hashing;
 
 /// Names are drawn so often before giving up; with 14 million of them one draw nearly always does.
 const DRAWS: usize = 8;
 
-/// What a new token shall be.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// What the name begins with, e.g. `token-`.
-    pub prefix: String,
-    /// `session`, or another kind; may be empty.
-    pub kind: String,
-    /// Whether it is a login's token, which may idle out; all others count as derived.
-    pub session: bool,
-    /// Who logged in.
-    pub principal: Principal,
-    /// The authentication provider, such as `local`.
-    pub auth_provider: String,
-    /// For people.
-    pub description: String,
-    /// How long it lives.
-    pub lifetime: Lifetime,
-    /// The cluster it is restricted to, or empty.
-    pub cluster: String,
-    /// Further labels.
-    pub labels: BTreeMap<String, String>,
-    /// Whether it carries the annotation of hashed tokens: the effective value of `token-hashing` (DEC31).
-    pub hashed_mark: bool,
-}
+/// The condition that the owner is still there, among those of a commit.
+const OWNER: usize = 2;
 
 /// A token that was stored. The secret exists nowhere else.
 #[derive(Debug)]
@@ -54,55 +33,34 @@ pub struct Issued {
     pub expires_at: String,
 }
 
-/// Makes a token for a user, whose entry is as it was when the caller decided that they may have one.
+/// Draws a record and its secret for a token made in that second; the flag says whether it carries the mark of hashed tokens.
+pub trait Draw: Fn(i64, bool, Random<'_>) -> (LegacyTokenRecord, PlainSecret) + Send + Sync {}
+impl<F: Fn(i64, bool, Random<'_>) -> (LegacyTokenRecord, PlainSecret) + Send + Sync> Draw for F {}
+
+/// Makes a token whose name begins with `prefix` for a user, whose entry is as it was when the caller decided that they may have one.
 ///
 /// # Errors
 /// 409 when the user was re-created or is gone, or when no free name was found; what the store says.
 pub async fn issue(
     store: &Store,
+    features: &Features,
     world: &dyn World,
     owner: &Entry,
-    token: &NewToken,
+    prefix: &str,
+    draw: impl Draw,
 ) -> Result<Issued, Refusal> {
-    let owner_name = String::from_utf8_lossy(owner.key()).into_owned();
-    let owner_head = frame::head(owner.value())
-        .ok_or_else(|| Refusal::Internal("the user's record is corrupt".to_owned()))?;
     let random = &mut |bytes: &mut [u8]| world.random(bytes);
     let created_s = seconds(world.now_ms());
 
     for _ in 0..DRAWS {
-        let name = random_name(&token.prefix, random);
-        let secret = PlainSecret::token(random);
-        let (mut salt, mut uid) = ([0; 8], [0; 16]);
-        random(&mut salt);
+        let name = random_name(prefix, random);
+        let hashing::Mark { on, condition } = hashing::mark(store, features);
+        let (record, secret) = draw(created_s, on, random);
+        let mut uid = [0; 16];
         random(&mut uid);
-        let record = LegacyTokenRecord {
-            credential: Credential {
-                owner: owner_name.clone(),
-                owner_uid: owner_head.uid,
-                hash: Face::Legacy.hash(&secret, salt),
-                lifetime: token.lifetime,
-                enabled: true,
-                cluster: token.cluster.clone(),
-                session: token.session,
-                principal: token.principal.clone(),
-                kind: token.kind.clone(),
-                description: token.description.clone(),
-                last_update_s: created_s,
-            },
-            derived: !token.session,
-            auth_provider: token.auth_provider.clone(),
-            hashed_mark: token.hashed_mark,
-        };
-        let meta = Meta {
-            uid: Uid::from_random(uid),
-            created_s,
-            generation: 1,
-            labels: labels(&owner_name, token),
-            ..Meta::default()
-        };
+        let meta = Meta { uid: Uid::from_random(uid), created_s, generation: 1, ..Meta::default() };
         let key = name.clone().into_bytes();
-        let commit = Commit {
+        let mut commit = Commit {
             conditions: vec![
                 Condition::Absent { collection: LEGACY_TOKENS, key: key.clone() },
                 Condition::Absent { collection: EXT_TOKENS, key: key.clone() },
@@ -111,6 +69,7 @@ pub async fn issue(
                     key: owner.key().to_vec(),
                     revision: owner.created(),
                 },
+                condition,
             ],
             ops: vec![Op::Put {
                 collection: LEGACY_TOKENS,
@@ -119,16 +78,20 @@ pub async fn issue(
             }],
             lane: Lane::Interactive,
         };
+        if record.credential.session {
+            last_login::note(store, owner, record.credential.owner_uid, created_s, random, &mut commit);
+        }
         match store.commit(commit).await {
             Ok(_) => {
-                let expires_ms = token.lifetime.expires_ms(created_s);
+                let expires_ms = record.credential.lifetime.expires_ms(created_s);
                 return Ok(Issued {
                     bearer: Face::Legacy.bearer(&name, &secret),
                     name,
                     expires_at: expires_ms.map(|ms| rfc3339(seconds(ms))).unwrap_or_default(),
                 });
             }
-            Err(CommitError::Conflict { condition: 0 | 1 }) => {}
+            // The name is taken, the feature was switched, or another login of the same user was noted meanwhile.
+            Err(CommitError::Conflict { condition }) if condition != OWNER => {}
             Err(CommitError::Conflict { .. }) => {
                 return Err(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
             }
@@ -136,15 +99,6 @@ pub async fn issue(
         }
     }
     Err(Refusal::NoFreeName)
-}
-
-fn labels(owner: &str, token: &NewToken) -> BTreeMap<String, String> {
-    let mut labels = token.labels.clone();
-    labels.insert(Face::Legacy.owner_label().to_owned(), owner.to_owned());
-    if !token.kind.is_empty() {
-        labels.insert(Face::Legacy.kind_label().to_owned(), token.kind.clone());
-    }
-    labels
 }
 
 #[cfg(test)]
@@ -155,8 +109,11 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use eartag_core::collections;
+    use eartag_core::features::FeatureDefaults;
     use eartag_core::record::UserRecord;
-    use eartag_core::verifier::{Place, Presented, Verdict, Verifier};
+    use eartag_core::token::login;
+    use eartag_core::ttl::Minutes;
+    use eartag_core::verifier::{OwnerState, Place, Presented, Verdict, Verifier};
     use eartag_storage::{Change, CollectionId, Memory, Observer, Options};
 
     use super::*;
@@ -206,26 +163,25 @@ mod tests {
         (store, verifier, owner)
     }
 
-    fn session() -> NewToken {
-        NewToken {
-            prefix: "token-".into(),
-            kind: "session".into(),
-            session: true,
-            principal: Principal::local("user-ann", "ann", "Ann"),
-            auth_provider: "local".into(),
-            description: String::new(),
-            lifetime: Lifetime::For(57_600_000),
-            cluster: String::new(),
-            labels: BTreeMap::new(),
-            hashed_mark: false,
-        }
+    async fn try_issue(
+        store: &Store,
+        user: &OwnerState,
+        world: &Scripted,
+        owner: &Entry,
+    ) -> Result<Issued, Refusal> {
+        let features = Features::new(FeatureDefaults::default());
+        issue(store, &features, world, owner, "token-", |now_s, hashed, random| {
+            login("user-ann", user, "", Minutes::from_millis(960 * 60_000), hashed, now_s, random)
+        })
+        .await
     }
 
     #[tokio::test]
     async fn a_new_token_is_good_at_once_and_its_secret_is_not_stored() {
         let (store, verifier, owner) = store_with_user().await;
+        let user = verifier.owner("user-ann").unwrap();
         let world = Scripted { draws: AtomicU64::new(0), same: 0 };
-        let issued = issue(&store, &world, &owner, &session()).await.unwrap();
+        let issued = try_issue(&store, &user, &world, &owner).await.unwrap();
         assert!(issued.name.starts_with("token-") && issued.name.len() == 11);
         assert_eq!(issued.expires_at, rfc3339(1_800_000_000 + 57_600));
         let presented = Presented::parse(issued.bearer.expose()).unwrap();
@@ -236,30 +192,29 @@ mod tests {
         let entry = store.get(LEGACY_TOKENS, issued.name.as_bytes()).unwrap();
         let secret = issued.bearer.expose().split_once(':').unwrap().1.as_bytes();
         assert!(!entry.value().windows(secret.len()).any(|w| w == secret));
-        let labels = frame::meta(entry.value()).unwrap().labels;
-        assert_eq!(labels["authn.management.cattle.io/token-userId"], "user-ann");
-        assert_eq!(labels["authn.management.cattle.io/kind"], "session");
     }
 
     #[tokio::test]
     async fn a_taken_name_is_drawn_again() {
-        let (store, _, owner) = store_with_user().await;
+        let (store, verifier, owner) = store_with_user().await;
+        let user = verifier.owner("user-ann").unwrap();
         let world = Scripted { draws: AtomicU64::new(0), same: 6 };
-        let first = issue(&store, &world, &owner, &session()).await.unwrap();
+        let first = try_issue(&store, &user, &world, &owner).await.unwrap();
         let world = Scripted { draws: AtomicU64::new(0), same: 6 };
-        let second = issue(&store, &world, &owner, &session()).await.unwrap();
+        let second = try_issue(&store, &user, &world, &owner).await.unwrap();
         assert_ne!(first.name, second.name);
         let stuck = Scripted { draws: AtomicU64::new(0), same: u64::MAX };
-        assert_eq!(issue(&store, &stuck, &owner, &session()).await.map(|i| i.name), Err(Refusal::NoFreeName));
+        assert_eq!(try_issue(&store, &user, &stuck, &owner).await.map(|i| i.name), Err(Refusal::NoFreeName));
     }
 
     #[tokio::test]
     async fn a_user_who_was_deleted_meanwhile_gets_no_token() {
-        let (store, _, owner) = store_with_user().await;
+        let (store, verifier, owner) = store_with_user().await;
+        let user = verifier.owner("user-ann").unwrap();
         let delete = Op::Delete { collection: USERS, key: b"user-ann".to_vec() };
         store.commit(Commit { ops: vec![delete], ..Commit::default() }).await.unwrap();
         let world = Scripted { draws: AtomicU64::new(0), same: 0 };
-        assert!(matches!(issue(&store, &world, &owner, &session()).await, Err(Refusal::Conflict(_))));
+        assert!(matches!(try_issue(&store, &user, &world, &owner).await, Err(Refusal::Conflict(_))));
         assert_eq!(store.count(LEGACY_TOKENS, &eartag_storage::Scope::All), 0);
     }
 }

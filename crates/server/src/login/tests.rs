@@ -2,7 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use eartag_core::collections::{LEGACY_TOKENS, SETTINGS};
+use eartag_apiserver::Tree;
+use eartag_apiserver::ops::{Change, DeleteOptions};
+use eartag_apiserver::user::MASTERS;
+use eartag_core::collections::{LEGACY_TOKENS, SETTINGS, USER_ATTRIBUTES};
 use eartag_core::record::SettingRecord;
 use eartag_core::time::rfc3339;
 use eartag_storage::Scope;
@@ -225,4 +228,117 @@ async fn providers_are_listed_without_credentials() {
 /// "password" at cost 4, made by the C library.
 fn bcrypt_of_password() -> &'static str {
     "$2b$04$abcdefghijklmnopqrstuughE8Ev8uGFaUgY2cNEySvxngrb/Jzdm"
+}
+
+/// The user as an administrator sees them.
+async fn shown(scene: &Scene, name: &str) -> Tree {
+    scene.state.api.get(&*scene.state.kinds.users, &master(scene), name).await.unwrap()
+}
+
+fn master(scene: &Scene) -> eartag_apiserver::kind::Cx {
+    let mut cx = scene.cx("system:admin");
+    cx.user.groups.push(MASTERS.to_owned());
+    cx
+}
+
+async fn log_in_at(scene: &Scene, now_ms: u64) {
+    scene.world.0.store(now_ms, Ordering::Relaxed);
+    assert_eq!(scene.send("POST", V1, &[], &body("ann", PASSWORD, "json")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_login_shows_as_a_label_of_the_user_and_leaves_the_object_alone() {
+    let scene = scene().await;
+    let before = shown(&scene, "user-ann").await;
+    assert_eq!(before["metadata"]["labels"], Tree::Null);
+    log_in_at(&scene, NOW_MS + 1999).await;
+    let after = shown(&scene, "user-ann").await;
+    assert_eq!(after["metadata"]["labels"], json!({"cattle.io/last-login": "1800000001"}));
+    assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
+    log_in_at(&scene, NOW_MS + 60_000).await;
+    let labels = &shown(&scene, "user-ann").await["metadata"]["labels"];
+    assert_eq!(labels["cattle.io/last-login"], "1800000060");
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_login_says_nothing_about_the_last_login() {
+    let scene = scene().await;
+    let ann = scene.state.store.get(USERS, b"user-ann").unwrap();
+    scene.token(&ann, false, "").await;
+    assert!(scene.state.store.get(USER_ATTRIBUTES, b"user-ann").is_none());
+    scene.token(&ann, true, "").await;
+    assert!(scene.state.store.get(USER_ATTRIBUTES, b"user-ann").is_some());
+}
+
+#[tokio::test]
+async fn many_logins_at_once_all_succeed() {
+    let scene = scene().await;
+    let ann = scene.state.store.get(USERS, b"user-ann").unwrap();
+    let logins = (0..64).map(|n| {
+        let (scene, ann) = (&scene, &ann);
+        async move {
+            scene.world.0.fetch_add(n % 3 * 500, Ordering::Relaxed);
+            scene.token(ann, true, "").await
+        }
+    });
+    assert_eq!(futures_util::future::join_all(logins).await.len(), 64);
+    assert_eq!(tokens(&scene), 64);
+}
+
+#[tokio::test]
+async fn nobody_writes_the_label_of_the_last_login() {
+    let scene = scene().await;
+    log_in_at(&scene, NOW_MS).await;
+    let (api, kind, cx) = (&scene.state.api, &*scene.state.kinds.users, master(&scene));
+    let before = shown(&scene, "user-ann").await;
+    for value in [json!("5"), Tree::Null] {
+        let forged = Change::Merge(json!({"metadata": {"labels": {
+            "cattle.io/last-login": value, "cattle.io/disable-after": "5", "cattle.io/delete-after": "5",
+        }}}));
+        assert_eq!(api.update(kind, &cx, "user-ann", &forged).await.unwrap(), before);
+    }
+    assert_eq!(shown(&scene, "user-ann").await, before, "nothing was written");
+    let made = json!({"metadata": {"name": "user-new", "labels": {"cattle.io/last-login": "5", "a": "b"}}});
+    let made = api.create(kind, &cx, made).await.map_err(|r| format!("{r:?}")).unwrap();
+    assert_eq!(made.object["metadata"]["labels"], json!({"a": "b"}));
+}
+
+#[tokio::test]
+async fn a_user_who_is_made_again_inherits_no_login() {
+    let scene = scene().await;
+    log_in_at(&scene, NOW_MS).await;
+    let (api, kind, cx) = (&scene.state.api, &*scene.state.kinds.users, master(&scene));
+    assert!(api.delete(kind, &cx, "user-ann", &DeleteOptions::default()).await.is_ok());
+    assert!(scene.state.store.get(USER_ATTRIBUTES, b"user-ann").is_none(), "gone with the user");
+    // Left behind all the same, by whatever way.
+    let left = eartag_core::UserAttributeRecord { last_login_s: Some(5), ..Default::default() };
+    scene.put(USER_ATTRIBUTES, "user-ann", left.encode()).await;
+    scene.user("user-ann", "ann", Some(hash()), "user").await;
+    assert_eq!(shown(&scene, "user-ann").await["metadata"]["labels"], Tree::Null);
+    log_in_at(&scene, NOW_MS + 1000).await;
+    let labels = &shown(&scene, "user-ann").await["metadata"]["labels"];
+    assert_eq!(labels["cattle.io/last-login"], "1800000001");
+}
+
+#[tokio::test]
+async fn users_are_selected_by_their_last_login() {
+    let scene = scene().await;
+    scene.user("user-bob", "bob", None, "user").await;
+    log_in_at(&scene, NOW_MS).await;
+    let (api, kind, cx) = (&scene.state.api, &*scene.state.kinds.users, master(&scene));
+    for (selector, found) in [
+        ("cattle.io/last-login", vec!["user-ann"]),
+        ("cattle.io/last-login=1800000000", vec!["user-ann"]),
+        ("cattle.io/last-login notin (1800000000)", vec!["user-bob"]),
+        ("!cattle.io/last-login", vec!["user-bob"]),
+    ] {
+        let selection = eartag_apiserver::ops::Selection::parse(kind.info(), selector, "").unwrap();
+        let options = eartag_apiserver::ops::ListOptions { selection, ..Default::default() };
+        let mut lister = api.list(kind, &cx, &options).await.map_err(|r| format!("{r:?}")).unwrap();
+        let mut names = Vec::new();
+        while let Some(page) = lister.page(kind, &cx).unwrap() {
+            names.extend(page.iter().map(|l| l.object["metadata"]["name"].as_str().unwrap().to_owned()));
+        }
+        assert_eq!(names, found, "{selector}");
+    }
 }

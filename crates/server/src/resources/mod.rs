@@ -75,6 +75,7 @@ pub fn registry(
 ) -> Result<(Registry, Kinds), SchemaError> {
     let kinds = Kinds {
         tokens: Arc::new(tokens::Tokens::new(tables.clone(), store.clone())?),
+        legacy_tokens: Arc::new(tokens::LegacyTokens::new(tables.clone(), store.clone())?),
         users: Arc::new(users::Users::new(tables.clone(), store.clone())?),
         global_roles: Arc::new(global_roles::GlobalRoles::new(tables.clone(), store.clone())?),
         global_role_bindings: Arc::new(global_role_bindings::GlobalRoleBindings::new(
@@ -90,6 +91,7 @@ pub fn registry(
         .with(stored(&kinds.users))
         .with(stored(&kinds.global_roles))
         .with(stored(&kinds.global_role_bindings))
+        .with(stored(&kinds.legacy_tokens))
         .with(stored(&kinds.settings))
         .with(stored(&kinds.features))
         .with(Resource::Stored(Arc::new(clusters::Clusters::new(store.clone())?)))

@@ -119,7 +119,7 @@ async fn texts_of_a_token_are_bounded() {
 async fn only_those_without_full_access_have_a_quota_of_tokens() {
     let scene = Scene::new().await;
     let mut kind = tokens::Tokens::new(scene.state.tables.clone(), scene.state.store.clone()).unwrap();
-    kind.most = 3;
+    kind.ground.most = 3;
     let cx = holder(&scene, "user-ann", "user").await;
     let create = async |cx: &Cx| scene.state.api.create(&kind, cx, token(json!({}))).await.map(drop);
     assert!(create(&cx).await.is_ok() && create(&cx).await.is_ok(), "with the one in use that makes three");

@@ -13,12 +13,22 @@ use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::UserRecord;
-use eartag_core::collections::{PASSWORDS, USERNAMES, USERS};
+use eartag_core::collections::{PASSWORDS, USER_ATTRIBUTES, USERNAMES, USERS};
+use eartag_core::retention::{
+    self, DELETE_AFTER_LABEL, DISABLE_AFTER_LABEL, FIRST_ADMIN, LAST_LOGIN_LABEL, Subject,
+};
 use eartag_storage::{CollectionId, Condition, Entry, Op, Store};
 
 use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, rules, schema, typed};
 use crate::authn::Found;
+use crate::login::last_login::attributes_of;
 use crate::observer::Tables;
+
+/// Collections whose entries under a user's name are deleted with the user.
+const BESIDE: [CollectionId; 2] = [PASSWORDS, USER_ATTRIBUTES];
+
+/// Labels that say what is so, whatever anybody writes.
+const DERIVED: [&str; 3] = [LAST_LOGIN_LABEL, DISABLE_AFTER_LABEL, DELETE_AFTER_LABEL];
 
 /// Longest login name, in bytes.
 const LONGEST_USERNAME: usize = 253;
@@ -51,6 +61,28 @@ impl Users {
         Ok(Users { info, tables, store })
     }
 
+    /// Shows the last login and what follows from it (v3-token.md §5.5).
+    fn show_labels(&self, stored: &Stored<'_>, record: &UserRecord, object: &mut Map) {
+        let entry = self.store.get(USER_ATTRIBUTES, stored.name.as_bytes());
+        let attributes = entry.and_then(|entry| attributes_of(&entry, stored.meta.uid));
+        let subject = Subject {
+            user: record,
+            first_admin: is_first_admin(stored.meta),
+            attributes: attributes.as_ref(),
+        };
+        let derived = retention::labels(&subject, &self.tables.settings.snapshot());
+        let Some(metadata) = object.get_mut("metadata").and_then(Tree::as_object_mut) else { return };
+        let Tree::Object(mut labels) = metadata.remove("labels").unwrap_or_else(|| Tree::Object(Map::new()))
+        else {
+            return;
+        };
+        labels.retain(|label, _| !DERIVED.contains(&label.as_str()));
+        labels.extend(derived.into_iter().map(|(label, at)| (label.to_owned(), at.to_string().into())));
+        if !labels.is_empty() {
+            metadata.insert("labels".to_owned(), Tree::Object(labels));
+        }
+    }
+
     /// A login name is a key of the store, and what people type.
     fn check_username(username: &str) -> Result<(), Refusal> {
         let error = if username.len() > LONGEST_USERNAME {
@@ -80,6 +112,11 @@ impl Users {
     }
 }
 
+/// Whether this is the user that the first start made.
+pub fn is_first_admin(meta: &Meta) -> bool {
+    meta.labels.get(FIRST_ADMIN.0).is_some_and(|value| value == FIRST_ADMIN.1)
+}
+
 /// Takes the login name in the same commit; whoever comes second finds it taken.
 fn reserve(draft: &mut Draft, user: &str, username: &str, cx: &Cx) {
     if username.is_empty() {
@@ -89,6 +126,25 @@ fn reserve(draft: &mut Draft, user: &str, username: &str, cx: &Cx) {
     let (collection, key) = (USERNAMES, username.as_bytes().to_vec());
     draft.conditions.push(Condition::Absent { collection, key: key.clone() });
     draft.also.push(Op::Put { collection, key, value: frame(user.as_bytes(), &meta) });
+}
+
+/// What is deleted in the same commit as the user: password, attributes, and the login name.
+pub fn belongings(store: &Store, user: &str, record: &UserRecord) -> Vec<Op> {
+    let key = user.as_bytes();
+    let there = BESIDE.into_iter().filter(|collection| store.get(*collection, key).is_some());
+    let mut also: Vec<Op> = there.map(|collection| Op::Delete { collection, key: key.to_vec() }).collect();
+    let username = record.username.as_bytes();
+    // Only this user's own reservation: an imported namesake may hold it.
+    let own = |entry: &Entry| split(entry.value()).is_some_and(|(holder, _)| holder == key);
+    if store.get(USERNAMES, username).filter(own).is_some() {
+        also.push(Op::Delete { collection: USERNAMES, key: username.to_vec() });
+    }
+    also
+}
+
+/// Labels that are derived are never stored, whoever sends them.
+fn strip_derived(meta: &mut Meta) {
+    meta.labels.retain(|label, _| !DERIVED.contains(&label.as_str()));
 }
 
 #[async_trait]
@@ -101,9 +157,11 @@ impl Kind for Users {
         USERS
     }
 
+    /// The labels of user retention are derived: they say what is true when somebody looks, and move no revision.
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
         let record = UserRecord::decode(stored.body)
             .ok_or_else(|| Corrupt("the user cannot be decoded".to_owned()))?;
+        self.show_labels(stored, &record, object);
         let user = User {
             username: record.username,
             display_name: record.display_name,
@@ -116,7 +174,8 @@ impl Kind for Users {
         Ok(())
     }
 
-    async fn admit(&self, name: &str, asked: &Tree, _meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
+    async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
+        strip_derived(meta);
         let record = Users::record(name, typed(asked)?);
         Users::check_username(&record.username)?;
         if !record.username.is_empty() && self.tables.gate.usernames.find(&record.username) != Found::None {
@@ -128,9 +187,11 @@ impl Kind for Users {
         }
         let mut draft = Draft::of(record.encode());
         reserve(&mut draft, name, &record.username, cx);
-        if self.store.get(PASSWORDS, name.as_bytes()).is_some() {
-            // A password left from a deleted user of this name must not open the new one.
-            draft.also.push(Op::Delete { collection: PASSWORDS, key: name.as_bytes().to_vec() });
+        for collection in BESIDE {
+            if self.store.get(collection, name.as_bytes()).is_some() {
+                // A password left from a deleted user of this name must not open the new one.
+                draft.also.push(Op::Delete { collection, key: name.as_bytes().to_vec() });
+            }
         }
         Ok(draft)
     }
@@ -140,9 +201,10 @@ impl Kind for Users {
         old: &Stored<'_>,
         _seen: &Tree,
         asked: &Tree,
-        _meta: &mut Meta,
+        meta: &mut Meta,
         cx: &Cx,
     ) -> Result<Draft, Refusal> {
+        strip_derived(meta);
         let before = UserRecord::decode(old.body).unwrap_or_default();
         let record = Users::record(old.name, typed(asked)?);
         if before.username != record.username {
@@ -181,27 +243,15 @@ impl Kind for Users {
         Ok(draft)
     }
 
-    /// The password and the login name go with the user, in the same commit. The tokens are dead at once, because the verifier wants their owner alive; the sweeper removes
+    /// What [`belongings`] are goes with the user, in the same commit. The tokens are dead at once, because the verifier wants their owner alive; the sweeper removes
     /// them (DESIGN §3).
     async fn removing(&self, old: &Stored<'_>, cx: &Cx) -> Result<Vec<Op>, Refusal> {
         if old.name == cx.user.name {
             return Err(Refusal::BadRequest("can't delete yourself".to_owned()));
         }
         rules::may_overrule(&self.tables, cx, old.name).await?;
-        let mut also = Vec::new();
-        let key = old.name.as_bytes().to_vec();
-        if self.store.get(PASSWORDS, &key).is_some() {
-            also.push(Op::Delete { collection: PASSWORDS, key });
-        }
-        let username =
-            UserRecord::decode(old.body).map(|record| record.username.into_bytes()).unwrap_or_default();
-        // Only this user's own reservation: an imported namesake may hold it.
-        let own =
-            |entry: &Entry| split(entry.value()).is_some_and(|(holder, _)| holder == old.name.as_bytes());
-        if self.store.get(USERNAMES, &username).filter(own).is_some() {
-            also.push(Op::Delete { collection: USERNAMES, key: username });
-        }
-        Ok(also)
+        let record = UserRecord::decode(old.body).unwrap_or_default();
+        Ok(belongings(&self.store, old.name, &record))
     }
 
     fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree> {

@@ -143,3 +143,34 @@ async fn a_store_that_takes_no_writes_does_not_hold_up_the_shutdown() {
     trigger.drain();
     tokio::time::timeout(Duration::from_secs(1), running).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn hashing_marks_old_tokens_in_the_background_and_new_ones_from_the_start() {
+    let scene = Scene::new().await;
+    let ann = scene.user("user-ann", "ann", None, "user").await;
+    for _ in 0..BATCH + 2 {
+        scene.token(&ann, false, "").await;
+    }
+    let marked = || {
+        let marked = |name: &String| {
+            let entry = scene.state.store.get(LEGACY_TOKENS, name.as_bytes()).unwrap();
+            LegacyTokenRecord::decode(body(&entry)).unwrap().hashed_mark
+        };
+        let range =
+            Range { collection: LEGACY_TOKENS, scope: Scope::All, after: None, limit: 1000, at: None };
+        let page = scene.state.store.range(&range).unwrap();
+        page.entries.iter().filter(|e| marked(&String::from_utf8_lossy(e.key()).into_owned())).count()
+    };
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.hash_marks().await.is_ok());
+    assert_eq!(marked(), 0, "the feature is off");
+    let on = eartag_core::FeatureRecord { value: Some(true), locked: Some(true) };
+    scene.put(FEATURES, "token-hashing", on.encode()).await;
+    scene.token(&ann, false, "").await;
+    assert_eq!(marked(), 1, "a new one");
+    assert!(sweeper.hash_marks().await.is_ok());
+    assert_eq!(marked(), BATCH + 3);
+    let revision = scene.state.store.revision();
+    assert!(sweeper.hash_marks().await.is_ok());
+    assert_eq!(scene.state.store.revision(), revision, "done once");
+}

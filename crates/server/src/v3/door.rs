@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eartag_apiserver::http::query::Query;
-use eartag_apiserver::kind::{Cx, Kind};
+use eartag_apiserver::kind::Cx;
 use eartag_apiserver::ops::{Change, DeleteOptions};
 use eartag_apiserver::refusal::{Refusal, Subject};
 use eartag_apiserver::user::{Attributes, Decision};
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::error::V3Error;
 use super::item::put;
-use super::resource::V3Resource;
+use super::resource::{Made, V3Resource};
 use crate::authn::Caller;
 use crate::state::State;
 
@@ -28,6 +28,8 @@ pub struct Door {
     pub base: String,
     /// The query.
     pub query: Query,
+    /// Nobody was let in: the request may read what is public and nothing else.
+    pub public: bool,
 }
 
 impl Door {
@@ -41,8 +43,19 @@ impl Door {
         }
     }
 
-    /// Whether the caller may do this to an object of the resource (or, without a name, to all of them).
-    pub async fn may(&self, kind: &dyn Kind, verb: &str, name: &str) -> Result<bool, V3Error> {
+    /// Whether the caller may do this to an object of the resource (or, without a name, to all of them). Of an open collection, everybody may; the kind's scope
+    /// decides about the objects.
+    pub async fn may<R>(&self, resource: &R, verb: &str, name: &str) -> Result<bool, V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
+        if self.public {
+            return Ok(verb == "get" && resource.public(name));
+        }
+        if resource.open() {
+            return Ok(true);
+        }
+        let kind = resource.kind(&self.state);
         let info = kind.info();
         let wants = Attributes {
             version: info.version.to_owned(),
@@ -62,10 +75,14 @@ impl Door {
     ///
     /// # Errors
     /// 403 in Kubernetes' words.
-    pub async fn require(&self, kind: &dyn Kind, verb: &str, name: &str) -> Result<(), V3Error> {
-        if self.may(kind, verb, name).await? {
+    pub async fn require<R>(&self, resource: &R, verb: &str, name: &str) -> Result<(), V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
+        if self.may(resource, verb, name).await? {
             return Ok(());
         }
+        let kind = resource.kind(&self.state);
         let info = kind.info();
         let why = format!(
             "User {:?} cannot {verb} resource {:?} in API group {:?} at the cluster scope",
@@ -75,7 +92,7 @@ impl Door {
     }
 
     /// A kind's refusal in the words of this door.
-    pub fn error(&self, resource: &dyn V3Resource, refusal: &Refusal, name: &str) -> V3Error {
+    pub fn error<R: V3Resource + ?Sized>(&self, resource: &R, refusal: &Refusal, name: &str) -> V3Error {
         let kind = resource.kind(&self.state);
         resource.error(refusal).unwrap_or_else(|| V3Error::of(refusal, &Subject::new(kind.info(), name)))
     }
@@ -84,9 +101,9 @@ impl Door {
     ///
     /// # Errors
     /// 403, 404 and what the kind says.
-    pub async fn object(&self, resource: &dyn V3Resource, name: &str) -> Result<Tree, V3Error> {
+    pub async fn object<R: V3Resource + ?Sized>(&self, resource: &R, name: &str) -> Result<Tree, V3Error> {
         let kind = resource.kind(&self.state);
-        self.require(&*kind, "get", name).await?;
+        self.require(resource, "get", name).await?;
         let found = self.state.api.get(&*kind, &self.cx, name).await;
         match found.map_err(|refusal| self.error(resource, &refusal, name))? {
             object if resource.hidden(&object) => Err(V3Error::not_found("resource not found")),
@@ -98,7 +115,10 @@ impl Door {
     ///
     /// # Errors
     /// What the kind says.
-    pub async fn create_object(&self, resource: &dyn V3Resource, body: &Map) -> Result<Tree, V3Error> {
+    pub async fn create_object<R>(&self, resource: &R, body: &Map) -> Result<Made, V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
         let kind = resource.kind(&self.state);
         let info = kind.info();
         let mut object = resource.object(body)?;
@@ -112,19 +132,17 @@ impl Door {
         }
         object.insert("metadata".to_owned(), metadata);
         let created = self.state.api.create(&*kind, &self.cx, Tree::Object(object)).await;
-        created.map(|created| created.object).map_err(|refusal| self.error(resource, &refusal, ""))
+        created.map(Made::from).map_err(|refusal| self.error(resource, &refusal, ""))
     }
 
     /// Changes an object as a checked body asks. The caller's right was asked before.
     ///
     /// # Errors
     /// What the kind says.
-    pub async fn change_object(
-        &self,
-        resource: &dyn V3Resource,
-        name: &str,
-        body: &Map,
-    ) -> Result<Tree, V3Error> {
+    pub async fn change_object<R>(&self, resource: &R, name: &str, body: &Map) -> Result<Tree, V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
         let kind = resource.kind(&self.state);
         let refused = |refusal: Refusal| self.error(resource, &refusal, name);
         let mut patch = resource.object(body)?;
@@ -140,7 +158,10 @@ impl Door {
     ///
     /// # Errors
     /// What the kind says.
-    pub async fn delete_object(&self, resource: &dyn V3Resource, name: &str) -> Result<(), V3Error> {
+    pub async fn delete_object<R>(&self, resource: &R, name: &str) -> Result<(), V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
         let kind = resource.kind(&self.state);
         let deleted = self.state.api.delete(&*kind, &self.cx, name, &DeleteOptions::default()).await;
         deleted.map(drop).map_err(|refusal| self.error(resource, &refusal, name))

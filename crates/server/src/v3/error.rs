@@ -6,7 +6,8 @@ use eartag_apiserver::refusal::{Refusal, Subject};
 use serde_json::json;
 
 /// An error in `/v3`'s words. Texts are for people and show nothing internal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct V3Error {
     /// HTTP status.
     pub status: u16,

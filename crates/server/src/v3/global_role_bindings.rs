@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use eartag_apiserver::kind::Kind;
 use eartag_apiserver::{Map, Tree};
 
-use super::door::Door;
 use super::error::V3Error;
 use super::item::text;
 use super::resource::{About, Field, FieldType, V3Resource};
@@ -65,10 +64,6 @@ impl V3Resource for GlobalRoleBindings {
             .iter()
             .filter_map(|(here, there)| body.get(*here).map(|value| ((*there).to_owned(), value.clone())))
             .collect())
-    }
-
-    async fn create(&self, door: &Door, body: &Map) -> Result<Tree, V3Error> {
-        door.create_object(self, body).await
     }
 }
 

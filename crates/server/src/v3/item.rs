@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::door::Door;
 use super::error::V3Error;
-use super::resource::{FieldType, V3Resource};
+use super::resource::{About, FieldType, V3Resource};
 
 /// Which links items get, as far as it is the same for all of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,15 +21,18 @@ impl Rights {
     ///
     /// # Errors
     /// The authorizer cannot say.
-    pub async fn to_all(door: &Door, resource: &dyn V3Resource) -> Result<Rights, V3Error> {
+    pub async fn to_all<R: V3Resource + ?Sized>(door: &Door, resource: &R) -> Result<Rights, V3Error> {
         Rights::to(door, resource, "", Rights::default()).await
     }
 
-    async fn to(door: &Door, resource: &dyn V3Resource, name: &str, all: Rights) -> Result<Rights, V3Error> {
-        let kind = resource.kind(&door.state);
+    async fn to<R>(door: &Door, resource: &R, name: &str, all: Rights) -> Result<Rights, V3Error>
+    where
+        R: V3Resource + ?Sized,
+    {
         let methods = resource.about().resource_methods;
-        let update = methods.contains(&"PUT") && (all.update || door.may(&*kind, "update", name).await?);
-        let remove = methods.contains(&"DELETE") && (all.remove || door.may(&*kind, "delete", name).await?);
+        let update = methods.contains(&"PUT") && (all.update || door.may(resource, "update", name).await?);
+        let remove =
+            methods.contains(&"DELETE") && (all.remove || door.may(resource, "delete", name).await?);
         Ok(Rights { update, remove })
     }
 }
@@ -38,29 +41,49 @@ impl Rights {
 ///
 /// # Errors
 /// The authorizer cannot say which links there are.
-pub async fn item(
-    door: &Door,
-    resource: &dyn V3Resource,
-    object: &Tree,
-    all: Rights,
-) -> Result<Tree, V3Error> {
-    let about = resource.about();
-    let metadata = object.get("metadata").cloned().unwrap_or_default();
-    let name = text(&metadata, "name").to_owned();
-    let url = door.url(about.plural, &name);
+pub async fn item<R>(door: &Door, resource: &R, object: &Tree, all: Rights) -> Result<Tree, V3Error>
+where
+    R: V3Resource + ?Sized,
+{
+    linked(door, resource, object, members(door, resource, object), all).await
+}
 
+/// All members of an item but `links` and `actions`: what lists are filtered and sorted by.
+pub fn members<R: V3Resource + ?Sized>(door: &Door, resource: &R, object: &Tree) -> Map {
+    const NONE: &Tree = &Tree::Null;
+    let about = resource.about();
+    let metadata = object.get("metadata").unwrap_or(NONE);
     let mut item = Map::new();
-    common(&metadata, &mut item);
-    item.insert("id".to_owned(), name.clone().into());
+    common(metadata, &mut item);
+    item.insert("id".to_owned(), text(metadata, "name").into());
     item.insert("type".to_owned(), about.id.into());
     item.insert("baseType".to_owned(), about.id.into());
     resource.show(object, &door.caller, &mut item);
-    add_timestamps(resource, &mut item);
+    resource.complete(door, object, &mut item);
+    add_timestamps(about, &mut item);
+    item
+}
 
+/// The members with `links` and `actions`.
+///
+/// # Errors
+/// The authorizer cannot say which links there are.
+pub async fn linked<R>(
+    door: &Door,
+    resource: &R,
+    object: &Tree,
+    mut item: Map,
+    all: Rights,
+) -> Result<Tree, V3Error>
+where
+    R: V3Resource + ?Sized,
+{
+    let name = item.get("id").and_then(Tree::as_str).unwrap_or_default().to_owned();
+    let url = door.url(resource.about().plural, &name);
     let rights = Rights::to(door, resource, &name, all).await?;
     let mut links = json!({"self": url});
-    for (link, granted) in [("update", rights.update), ("remove", rights.remove)] {
-        if granted {
+    for (link, method, granted) in [("update", "PUT", rights.update), ("remove", "DELETE", rights.remove)] {
+        if granted && resource.offers(door, object, method) {
             put(&mut links, link, url.clone());
         }
     }
@@ -110,8 +133,8 @@ fn common(metadata: &Tree, item: &mut Map) {
 }
 
 /// Every date has a twin in milliseconds.
-fn add_timestamps(resource: &dyn V3Resource, item: &mut Map) {
-    for field in resource.about().all_fields().filter(|field| field.kind == FieldType::Date) {
+fn add_timestamps(about: &About, item: &mut Map) {
+    for field in about.all_fields().filter(|field| field.kind == FieldType::Date) {
         let ms = item.get(field.name).and_then(Tree::as_str).and_then(parse_rfc3339).map(millis);
         if let Some(ms) = ms {
             item.insert(format!("{}TS", field.name), ms.into());

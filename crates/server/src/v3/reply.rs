@@ -7,8 +7,10 @@ use eartag_apiserver::Tree;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::V3Error;
+use super::format::Format;
 use crate::listener::Body;
 
 /// What a handler answers, before it is put on the wire.
@@ -20,13 +22,15 @@ pub struct Reply {
     pub body: Option<Tree>,
     /// Further headers.
     pub headers: HeaderMap,
+    /// A member of the body that holds a secret: added when the bytes are made.
+    pub once: Option<(&'static str, SecretString)>,
 }
 
 impl Reply {
     /// 200 with a body.
     #[must_use]
     pub fn ok(body: Tree) -> Reply {
-        Reply { status: StatusCode::OK, body: Some(body), headers: HeaderMap::new() }
+        Reply { status: StatusCode::OK, body: Some(body), headers: HeaderMap::new(), once: None }
     }
 
     /// 201 with a body.
@@ -38,7 +42,13 @@ impl Reply {
     /// 200 and nothing.
     #[must_use]
     pub fn empty() -> Reply {
-        Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new() }
+        Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new(), once: None }
+    }
+
+    /// 204.
+    #[must_use]
+    pub fn no_content() -> Reply {
+        Reply { status: StatusCode::NO_CONTENT, ..Reply::empty() }
     }
 
     /// 401 in the shape of the filter before the doors.
@@ -50,16 +60,22 @@ impl Reply {
     /// Puts the reply on the wire. `nosniff`, `no-store` and a date in the past are on all of them: they may hold secrets.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
-        const PAST: HeaderValue = HeaderValue::from_static("Wed 24 Feb 1982 18:42:00 GMT");
-        let bytes = self.body.map(|tree| tree.to_string().into_bytes()).unwrap_or_default();
+        self.into_response_as(Format::Json)
+    }
+
+    /// The same in that format.
+    #[must_use]
+    pub fn into_response_as(self, format: Format) -> Response<Body> {
+        let mut tree = self.body;
+        if let (Some(Tree::Object(members)), Some((name, secret))) = (&mut tree, &self.once) {
+            members.insert((*name).to_owned(), secret.expose_secret().into());
+        }
+        let bytes = tree.map(|tree| format.write(&tree)).unwrap_or_default();
         let mut response = Response::new(body(bytes));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, private"));
-        headers.insert(EXPIRES, PAST);
-        headers
-            .insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        mark(headers);
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
         }
@@ -76,6 +92,14 @@ impl From<V3Error> for Reply {
         }
         reply
     }
+}
+
+/// What every answer says: it is not to be kept, and nothing but what its type says.
+pub fn mark(headers: &mut HeaderMap) {
+    const PAST: HeaderValue = HeaderValue::from_static("Wed 24 Feb 1982 18:42:00 GMT");
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, private"));
+    headers.insert(EXPIRES, PAST);
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
 }
 
 /// A body of bytes.

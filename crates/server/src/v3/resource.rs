@@ -7,11 +7,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_apiserver::kind::Kind;
+use eartag_apiserver::ops::Created;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::{Map, Tree};
+use eartag_storage::Scope;
+use secrecy::SecretString;
 
 use super::door::Door;
 use super::error::V3Error;
+use super::item::{Rights, item};
 use super::reply::Reply;
 use crate::authn::Caller;
 use crate::state::State;
@@ -33,10 +37,16 @@ pub enum FieldType {
     Date,
     /// `reference[<type>]`
     Reference(&'static str),
+    /// `enum`: one of these strings.
+    Enum(&'static [&'static str]),
     /// `array[string]`
     Strings,
     /// `map[string]`
     StringMap,
+    /// `array[<type>]`: a list of objects that have a schema of their own.
+    Items(&'static str),
+    /// An object that has a schema of its own.
+    Struct(&'static str),
 }
 
 impl FieldType {
@@ -52,14 +62,24 @@ impl FieldType {
             FieldType::Date => "date".to_owned(),
             FieldType::Reference(to) => format!("reference[{to}]"),
             FieldType::Strings => "array[string]".to_owned(),
+            FieldType::Enum(_) => "enum".to_owned(),
             FieldType::StringMap => "map[string]".to_owned(),
+            FieldType::Items(of) => format!("array[{of}]"),
+            FieldType::Struct(of) => of.to_owned(),
         }
     }
 
-    /// Whether lists can be filtered by it.
+    /// Whether lists can be filtered and sorted by it.
     #[must_use]
     pub fn filterable(self) -> bool {
-        !matches!(self, FieldType::Password | FieldType::Strings | FieldType::StringMap)
+        !matches!(
+            self,
+            FieldType::Password
+                | FieldType::Strings
+                | FieldType::StringMap
+                | FieldType::Items(_)
+                | FieldType::Struct(_)
+        )
     }
 
     /// How lists can be filtered by it.
@@ -72,12 +92,6 @@ impl FieldType {
         }
     }
 
-    /// Whether lists can be sorted by it.
-    #[must_use]
-    pub fn sortable(self) -> bool {
-        self == FieldType::String
-    }
-
     fn fits(self, value: &Tree) -> bool {
         match self {
             FieldType::String
@@ -85,10 +99,13 @@ impl FieldType {
             | FieldType::DnsLabel
             | FieldType::Date
             | FieldType::Reference(_) => value.is_string(),
+            FieldType::Enum(options) => value.as_str().is_some_and(|text| options.contains(&text)),
             FieldType::Boolean => value.is_boolean(),
             FieldType::Int => value.is_i64() || value.is_u64(),
             FieldType::Strings => value.as_array().is_some_and(|all| all.iter().all(Tree::is_string)),
             FieldType::StringMap => value.as_object().is_some_and(|all| all.values().all(Tree::is_string)),
+            FieldType::Items(_) => value.as_array().is_some_and(|all| all.iter().all(Tree::is_object)),
+            FieldType::Struct(_) => value.is_object(),
         }
     }
 }
@@ -106,6 +123,10 @@ pub struct Field {
     pub update: bool,
     /// Whether a create without it is refused.
     pub required: bool,
+    /// Whether it is never shown, but for the answer that makes it.
+    pub write_only: bool,
+    /// What holds where a create leaves it out.
+    pub default: Preset,
     /// What it is.
     pub description: &'static str,
 }
@@ -114,19 +135,25 @@ impl Field {
     /// A member that only the server sets.
     #[must_use]
     pub const fn read_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
-        Field { name, kind, create: false, update: false, required: false, description }
+        Field::new(name, kind, (false, false), description)
     }
 
     /// A member that clients may give at any time.
     #[must_use]
     pub const fn writable(name: &'static str, kind: FieldType, description: &'static str) -> Field {
-        Field { name, kind, create: true, update: true, required: false, description }
+        Field::new(name, kind, (true, true), description)
     }
 
     /// A member that clients may give on create only.
     #[must_use]
     pub const fn create_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
-        Field { name, kind, create: true, update: false, required: false, description }
+        Field::new(name, kind, (true, false), description)
+    }
+
+    /// A member that clients may give on update only.
+    #[must_use]
+    pub const fn update_only(name: &'static str, kind: FieldType, description: &'static str) -> Field {
+        Field::new(name, kind, (false, true), description)
     }
 
     /// The same member, required on create.
@@ -134,6 +161,41 @@ impl Field {
     pub const fn required(self) -> Field {
         Field { required: true, ..self }
     }
+
+    /// The same member, never shown but for the answer that makes it.
+    #[must_use]
+    pub const fn write_only(self) -> Field {
+        Field { write_only: true, ..self }
+    }
+
+    /// The same member, with what holds where a create leaves it out.
+    #[must_use]
+    pub const fn preset(self, default: Preset) -> Field {
+        Field { default, ..self }
+    }
+
+    const fn new(
+        name: &'static str,
+        kind: FieldType,
+        (create, update): (bool, bool),
+        description: &'static str,
+    ) -> Field {
+        let write_only = matches!(kind, FieldType::Password);
+        Field { name, kind, create, update, required: false, write_only, default: Preset::None, description }
+    }
+}
+
+/// What holds where a create leaves a member out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Nothing that a schema could say.
+    None,
+    /// A boolean.
+    Boolean(bool),
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(&'static str),
 }
 
 /// Members that every type has.
@@ -177,9 +239,24 @@ pub struct About {
 }
 
 impl About {
-    /// All members, the common ones too.
-    pub fn all_fields(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().chain(COMMON)
+    /// A type without a collection: a part of others, or what an action takes.
+    #[must_use]
+    pub const fn part(id: &'static str, fields: &'static [Field]) -> About {
+        About {
+            id,
+            plural: "",
+            fields,
+            collection_methods: &[],
+            resource_methods: &[],
+            collection_actions: &[],
+            resource_actions: &[],
+        }
+    }
+
+    /// All members, the common ones too, which parts of others do not have.
+    pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
+        let common = if self.plural.is_empty() { &[] } else { COMMON };
+        self.fields.iter().chain(common)
     }
 
     /// Checks a body's members against the description: wrong types and missing members. Members that are `null` count as absent, unknown
@@ -210,6 +287,22 @@ impl About {
     }
 }
 
+/// What a create made.
+pub struct Made {
+    /// The shown object.
+    pub object: Tree,
+    /// A member of the reply that holds a secret: it is in these bytes and nowhere else, ever.
+    pub once: Option<(&'static str, SecretString)>,
+}
+
+impl From<Created> for Made {
+    fn from(created: Created) -> Made {
+        let once = created.once.and_then(|once| once.fields.into_iter().next());
+        let once = once.and_then(|(path, secret)| path.last().map(|member| (*member, secret)));
+        Made { object: created.object, once }
+    }
+}
+
 /// A type of `/v3`.
 #[async_trait]
 pub trait V3Resource: Send + Sync + 'static {
@@ -222,14 +315,39 @@ pub trait V3Resource: Send + Sync + 'static {
     /// Adds the type's own members of a shown object to an item.
     fn show(&self, object: &Tree, caller: &Caller, item: &mut Map);
 
+    /// Adds what only the server as it is now can tell: [`V3Resource::show`] comes before.
+    fn complete(&self, _door: &Door, _object: &Tree, _item: &mut Map) {}
+
+    /// Whether an item offers a method (`PUT` or `DELETE`) as far as the object itself decides: the caller's right is asked besides.
+    fn offers(&self, _door: &Door, _object: &Tree, _method: &str) -> bool {
+        true
+    }
+
+    /// Whether everybody may read an item of that name, without credentials too (DEC56).
+    fn public(&self, _id: &str) -> bool {
+        false
+    }
+
     /// The object that a checked body asks for, or the merge patch of one: `apiVersion`, `kind` and metadata are added by the door.
     ///
     /// # Errors
     /// Members that cannot be translated.
     fn object(&self, body: &Map) -> Result<Map, V3Error>;
 
-    /// `metadata.generateName` of new objects.
-    fn generate_name(&self) -> &'static str;
+    /// `metadata.generateName` of new objects; of no use where nothing is created.
+    fn generate_name(&self) -> &'static str {
+        ""
+    }
+
+    /// Every authenticated user may use the collection: what exists for whom is the kind's own scope (tokens, v3-token.md §2). [`Door::may`] says yes.
+    fn open(&self) -> bool {
+        false
+    }
+
+    /// Narrows a list, within what exists for the caller. An error refuses it.
+    async fn within(&self, _door: &Door) -> Result<Option<Scope>, V3Error> {
+        Ok(None)
+    }
 
     /// Whether an object is kept from this door altogether.
     fn hidden(&self, _object: &Tree) -> bool {
@@ -246,8 +364,25 @@ pub trait V3Resource: Send + Sync + 'static {
         None
     }
 
-    /// Creates an object from a checked body; the shown object comes back. Mostly just [`Door::create_object`].
-    async fn create(&self, door: &Door, body: &Map) -> Result<Tree, V3Error>;
+    /// Creates an object from a checked body. Mostly just [`Door::create_object`].
+    async fn create(&self, door: &Door, body: &Map) -> Result<Made, V3Error> {
+        door.create_object(self, body).await
+    }
+
+    /// Changes an object as a checked body asks. The caller's right was asked before.
+    async fn change(&self, door: &Door, id: &str, body: &Map) -> Result<Tree, V3Error> {
+        door.change_object(self, id, body).await
+    }
+
+    /// Deletes an object and answers with it, as it was. The caller's right was asked before.
+    async fn delete(&self, door: &Door, id: &str) -> Result<Reply, V3Error> {
+        let object = door.object(self, id).await.ok();
+        door.delete_object(self, id).await?;
+        Ok(match object {
+            Some(object) => Reply::ok(item(door, self, &object, Rights::default()).await?),
+            None => Reply::empty(),
+        })
+    }
 
     /// The actions of an item that this caller may use now.
     async fn actions(&self, _door: &Door, _object: &Tree) -> Vec<&'static str> {

@@ -14,7 +14,7 @@ use super::door::Door;
 use super::error::V3Error;
 use super::item::{Rights, item, text};
 use super::reply::Reply;
-use super::resource::{About, Action, Field, FieldType, V3Resource};
+use super::resource::{About, Action, Field, FieldType, Made, V3Resource};
 use crate::authn::Caller;
 use crate::login::password::{ChangeError, Passwords};
 use crate::resources::rules::may_overrule;
@@ -136,7 +136,7 @@ impl V3Resource for Users {
         }
     }
 
-    async fn create(&self, door: &Door, body: &Map) -> Result<Tree, V3Error> {
+    async fn create(&self, door: &Door, body: &Map) -> Result<Made, V3Error> {
         let Some(plain) = body.get("password").and_then(Tree::as_str).map(PlainSecret::new) else {
             return door.create_object(self, body).await;
         };
@@ -149,8 +149,8 @@ impl V3Resource for Users {
         // Hashed first: a user without the password that was asked for must not remain behind a busy pool.
         let refused = |refusal: Refusal| door.error(self, &refusal, "");
         let hash = passwords.hash(Arc::new(plain)).await.map_err(refused)?;
-        let object = door.create_object(self, body).await?;
-        let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
+        let made = door.create_object(self, body).await?;
+        let name = made.object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
         if let Err(refusal) = passwords.set(name, hash, None).await {
             // Half a user would keep the login name from a second attempt.
             if let Err(error) = door.delete_object(self, name).await {
@@ -162,14 +162,14 @@ impl V3Resource for Users {
             }
             return Err(refused(refusal));
         }
-        Ok(object)
+        Ok(made)
     }
 
     async fn actions(&self, door: &Door, object: &Tree) -> Vec<&'static str> {
         let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
         let local = !text(object, "username").is_empty();
         let may = local
-            && door.may(&*door.state.kinds.users, "update", name).await.unwrap_or(false)
+            && door.may(self, "update", name).await.unwrap_or(false)
             && overrules(door, name).await.is_ok();
         if may { vec![SET] } else { Vec::new() }
     }
@@ -187,7 +187,7 @@ impl V3Resource for Users {
             return Err(V3Error::invalid_action(action));
         }
         let object = door.object(self, name).await?;
-        door.require(&*door.state.kinds.users, "update", name).await?;
+        door.require(self, "update", name).await?;
         overrules(door, name).await.map_err(|refusal| door.error(self, &refusal, name))?;
         let username = text(&object, "username");
         if username.is_empty() {

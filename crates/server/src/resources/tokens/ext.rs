@@ -4,35 +4,28 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_api::ext::{Token, TokenPrincipal, TokenSpec, TokenStatus};
-use eartag_api::frame;
 use eartag_api::meta::Meta;
-use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::{Column, Naming, ResourceInfo};
 use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Once, Stored, Verb};
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::time::format_rfc3339;
-use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
-use eartag_core::collections::{CLUSTERS, EXT_TOKENS, LEGACY_TOKENS, USERS};
+use eartag_core::collections::EXT_TOKENS;
 use eartag_core::duration::ttl_cell;
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
-use eartag_core::token::{
-    ClusterAccess, CreateToken, Creator, Proof, RefusalKind, Standing, TokenRefusal, UpdateToken, create,
-    shown_enabled, update,
-};
+use eartag_core::token::{CreateToken, Standing, UpdateToken, create, shown_enabled, update};
 use eartag_core::{Credential, Face, Lifetime, Principal, TokenRecord};
-use eartag_storage::{CollectionId, Condition, Entry, Scope, Store};
+use eartag_storage::{CollectionId, Scope, Store};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::{
-    AGE_COLUMN, ALL_VERBS, EXT, MANAGEMENT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed,
+use super::super::{
+    AGE_COLUMN, ALL_VERBS, EXT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed,
 };
-use crate::authn::{Caller, TOKEN_ID};
+use super::{Ground, bounded, changed_marks, refusal, seconds, token_id};
 use crate::observer::Tables;
-use crate::sweeper::owner_exists;
 
 /// Prefix of every token's name.
 const PREFIX: &str = "token-";
@@ -40,25 +33,15 @@ const PREFIX: &str = "token-";
 const HIDDEN_LABEL: (&str, &str) = ("cattle.io/kind", "token");
 /// Where the secret stands in the one reply that holds it.
 const VALUE: &[&str] = &["status", "value"];
+/// Where the description stands.
+const DESCRIPTION: &str = "spec.description";
 /// The same, ready for an Authorization header.
 const BEARER: &[&str] = &["status", "bearerToken"];
-
-/// Longest description, in bytes.
-const MAX_DESCRIPTION: usize = 4096;
-/// What labels, annotations, finalizers and owner references of a token may take together, in bytes. Kubernetes' own bound of 256 KiB for annotations alone
-/// is meant for objects that few may create; tokens are made by everybody.
-const MAX_METADATA: usize = 32 << 10;
-/// So many tokens, of both faces and expired ones included until they are purged, may somebody without full access have: it bounds the memory that one user
-/// can take. Whoever has full access is not limited.
-const MOST_TOKENS: u64 = 50_000;
 
 /// The lens over ext tokens.
 pub struct Tokens {
     info: ResourceInfo,
-    tables: Arc<Tables>,
-    store: Store,
-    /// [`MOST_TOKENS`], less in tests.
-    pub(super) most: u64,
+    pub(in crate::resources) ground: Ground,
 }
 
 impl Tokens {
@@ -83,55 +66,13 @@ impl Tokens {
             patch_types: PATCHES,
             ..ResourceInfo::new(EXT, "v1", "Token", "tokens", "token", description, schema)
         };
-        Ok(Tokens { info, tables, store, most: MOST_TOKENS })
+        Ok(Tokens { info, ground: Ground::new(tables, store) })
     }
 
     fn decode(stored: &Stored<'_>) -> Result<Credential, Corrupt> {
         TokenRecord::decode(stored.body)
             .map(|record| record.credential)
             .ok_or_else(|| Corrupt("the token cannot be decoded".to_owned()))
-    }
-
-    /// Whether the caller may have one more token.
-    async fn within_quota(&self, cx: &Cx) -> Result<(), Refusal> {
-        let owner = Scope::Owner(cx.user.name.as_bytes().to_vec());
-        let used: u64 = Face::ALL.into_iter().map(|face| self.store.count(face.collection(), &owner)).sum();
-        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await {
-            return Ok(());
-        }
-        let most = self.most;
-        let count = format!("count/tokens.{EXT}");
-        Err(Refusal::Forbidden(format!(
-            "exceeded quota: tokens-of-one-user, requested: {count}=1, used: {count}={used}, limited: {count}={most}"
-        )))
-    }
-
-    fn owner_enabled(&self, credential: &Credential) -> bool {
-        self.tables.verifier.owner_enabled(&credential.owner, credential.owner_uid)
-    }
-
-    /// Whether the caller may use the cluster that the token shall be restricted to (DEC44).
-    async fn cluster_access(&self, cluster: &str, cx: &Cx) -> ClusterAccess {
-        if cluster.is_empty() {
-            return ClusterAccess::Unrestricted;
-        }
-        if self.store.get(CLUSTERS, cluster.as_bytes()).is_none() {
-            return ClusterAccess::Absent;
-        }
-        let wants = Attributes::resource("get", MANAGEMENT, "clusters", cluster);
-        if cx.authorizer.authorize(&cx.user, &wants).await.allowed() {
-            ClusterAccess::Granted
-        } else {
-            ClusterAccess::Denied
-        }
-    }
-}
-
-/// The `requesttokenid` of a request; several count as none.
-fn token_id(cx: &Cx) -> Option<&str> {
-    match cx.user.extra.get(TOKEN_ID).map(Vec::as_slice) {
-        Some([one]) => Some(one),
-        _ => None,
     }
 }
 
@@ -142,7 +83,7 @@ impl Kind for Tokens {
     }
 
     fn served(&self) -> bool {
-        self.tables.features.enabled(Feature::ExtTokens)
+        self.ground.tables.features.enabled(Feature::ExtTokens)
     }
 
     fn collection(&self) -> CollectionId {
@@ -158,9 +99,8 @@ impl Kind for Tokens {
         Gist::decode(body).map(|gist| gist.owner.as_bytes())
     }
 
-    /// The tokens of a deleted user are gone when the user is; the sweeper only tidies up.
     fn exists(&self, body: &[u8]) -> bool {
-        Gist::decode(body).is_none_or(|gist| owner_exists(&self.tables, gist.owner, gist.owner_uid))
+        Gist::decode(body).is_none_or(|gist| self.ground.owner_exists(gist.owner, gist.owner_uid))
     }
 
     fn hidden_label(&self) -> Option<(&'static str, &'static str)> {
@@ -180,11 +120,10 @@ impl Kind for Tokens {
         }
         let created_s = stored.meta.created_s;
         let expires_ms = credential.lifetime.expires_ms(created_s);
-        let stamp = self.tables.usage.get(stored.meta.uid);
-        let seconds = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
+        let stamp = self.ground.tables.usage.get(stored.meta.uid);
         let token = Token {
             spec: TokenSpec {
-                enabled: Some(shown_enabled(&credential, self.owner_enabled(&credential))),
+                enabled: Some(shown_enabled(&credential, self.ground.owner_enabled(&credential))),
                 ttl: Face::Ext.shown_ttl(credential.lifetime),
                 user_principal: shown_principal(&credential.principal),
                 user_id: credential.owner,
@@ -209,8 +148,8 @@ impl Kind for Tokens {
     async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
         strip_reserved(meta);
         let spec: TokenSpec = typed::<Token>(asked)?.spec;
-        bounded(Some(&spec.description), Some(meta))?;
-        self.within_quota(cx).await?;
+        bounded(DESCRIPTION, Some(&spec.description), Some(meta))?;
+        self.ground.within_quota(cx, EXT).await?;
         let asked = CreateToken {
             user_id: spec.user_id,
             kind: spec.kind,
@@ -219,24 +158,12 @@ impl Kind for Tokens {
             enabled: spec.enabled,
             cluster: spec.cluster_name,
         };
-        let user = self.tables.verifier.owner(&cx.user.name);
-        let caller = cx.fact::<Caller>();
-        // An impersonated request names its token; that must be a good one of the very user.
-        let named = token_id(cx)
-            .and_then(|id| self.tables.verifier.resolve(id, cx.now_ms).ok())
-            .filter(|token| token.owner == cx.user.name);
-        let proof = match (caller.and_then(Caller::own_token), token_id(cx)) {
-            (Some(token), _) => Proof::Token(&token.principal),
-            _ if caller.is_some_and(Caller::is_certificate_login) => Proof::Certificate,
-            (None, Some(id)) => {
-                named.as_ref().map_or(Proof::Unknown(id), |token| Proof::Token(&token.principal))
-            }
-            (None, None) => Proof::Missing,
-        };
-        let creator = Creator { name: &cx.user.name, user: user.as_deref(), proof };
-        let cluster = self.cluster_access(&asked.cluster, cx).await;
-        let max = self.tables.settings.snapshot().max_ttl;
-        let made = create(&asked, &creator, cluster, max, cx.now_s(), &mut |bytes| cx.world.random(bytes))
+        let cluster = self.ground.cluster_access(&asked.cluster, cx).await;
+        let max = self.ground.max_ttl();
+        let random = &mut |bytes: &mut [u8]| cx.world.random(bytes);
+        let made = self
+            .ground
+            .as_creator(cx, |creator| create(&asked, creator, cluster, max, cx.now_s(), random))
             .map_err(refusal)?;
         made.warnings.into_iter().for_each(|warning| cx.warn(warning));
         let bearer = Face::Ext.bearer(name, &made.secret);
@@ -246,17 +173,7 @@ impl Kind for Tokens {
                 (BEARER, SecretString::from(bearer.expose().to_owned())),
             ],
         };
-        // A name is unique over both faces (DEC21).
-        let mut conditions =
-            vec![Condition::Absent { collection: LEGACY_TOKENS, key: name.as_bytes().to_vec() }];
-        // The very owner who was judged must still be there.
-        let uid = made.credential.owner_uid;
-        let same = |entry: &Entry| frame::head(entry.value()).is_some_and(|head| head.uid == uid);
-        let Some(owner) = self.store.get(USERS, cx.user.name.as_bytes()).filter(same) else {
-            return Err(refusal(TokenRefusal::NotRancherUser(cx.user.name.clone())));
-        };
-        let (key, revision) = (owner.key().to_vec(), owner.created());
-        conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
+        let conditions = self.ground.conditions(Face::Ext, name, &made.credential).map_err(refusal)?;
         let body = TokenRecord { credential: made.credential }.encode();
         Ok(Draft { body, once: Some(once), conditions, also: Vec::new() })
     }
@@ -287,20 +204,16 @@ impl Kind for Tokens {
             ttl: asked.pointer("/spec/ttl").and_then(Value::as_i64),
             enabled: asked.pointer("/spec/enabled").and_then(Value::as_bool),
         };
-        // What is stored already, by whichever way, may stay.
-        let marks = |meta: &Meta| {
-            (meta.labels.clone(), meta.annotations.clone(), meta.finalizers.clone(), meta.owners.clone())
-        };
         let description = wishes.description.filter(|text| *text != before.description);
-        bounded(description, Some(&*meta).filter(|meta| marks(meta) != marks(old.meta)))?;
+        bounded(DESCRIPTION, description, changed_marks(old.meta, meta))?;
         let standing = Standing {
             face: Face::Ext,
             uid: old.meta.uid,
             created_s: old.meta.created_s,
-            owner_enabled: self.owner_enabled(&before),
+            owner_enabled: self.ground.owner_enabled(&before),
             full_access: cx.authorizer.full_access(&cx.user, "update", EXT).await,
         };
-        let max = self.tables.settings.snapshot().max_ttl;
+        let max = self.ground.max_ttl();
         let updated = update(&before, &standing, &wishes, max, cx.now_ms).map_err(refusal)?;
         updated.warnings.into_iter().for_each(|warning| cx.warn(warning));
         if updated.credential.same_as(&before) && *meta == *old.meta {
@@ -334,24 +247,6 @@ fn strip_reserved(meta: &mut Meta) {
     }
 }
 
-/// Refuses texts that would make one token take the room of thousands. `None`: it is not being written.
-fn bounded(description: Option<&str>, meta: Option<&Meta>) -> Result<(), Refusal> {
-    let mut errors = Vec::new();
-    if description.is_some_and(|text| text.len() > MAX_DESCRIPTION) {
-        errors.push(FieldError::too_long("spec.description", MAX_DESCRIPTION));
-    }
-    if meta.is_some_and(|meta| size_of_marks(meta) > MAX_METADATA) {
-        errors.push(FieldError::too_long("metadata", MAX_METADATA));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
-}
-
-fn size_of_marks(meta: &Meta) -> usize {
-    let pairs = meta.labels.iter().chain(&meta.annotations).map(|(key, value)| key.len() + value.len());
-    let owners = meta.owners.iter().map(|o| o.api_version.len() + o.kind.len() + o.name.len() + o.uid.len());
-    pairs.chain(owners).chain(meta.finalizers.iter().map(String::len)).sum()
-}
-
 fn shown_principal(p: &Principal) -> TokenPrincipal {
     TokenPrincipal {
         display_name: p.display_name.clone(),
@@ -379,17 +274,5 @@ fn stored_principal(p: TokenPrincipal) -> Principal {
         member_of: p.member_of,
         provider: p.provider,
         extra_info: p.extra_info,
-    }
-}
-
-/// The rules' refusals in the library's words.
-fn refusal(refusal: TokenRefusal) -> Refusal {
-    let text = refusal.to_string();
-    match (refusal.kind(), refusal) {
-        (_, TokenRefusal::Invalid { field, value, message }) => {
-            Refusal::Invalid(vec![FieldError::invalid(field, value, message)])
-        }
-        (RefusalKind::Forbidden, _) => Refusal::Forbidden(text),
-        _ => Refusal::BadRequest(text),
     }
 }

@@ -1,0 +1,189 @@
+//! Tokens: one credential with two faces (DEC22). What the lenses over them share is here: who may have one more, for whom, and for which cluster.
+
+mod ext;
+mod legacy;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use eartag_api::frame;
+use eartag_api::meta::{Meta, Uid};
+use eartag_apiserver::field_error::FieldError;
+use eartag_apiserver::kind::Cx;
+use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::user::Attributes;
+use eartag_core::collections::{CLUSTERS, USERS};
+use eartag_core::token::{ClusterAccess, Creator, Proof, RefusalKind, TokenRefusal};
+use eartag_core::verifier::Accepted;
+use eartag_core::{Credential, Face};
+use eartag_storage::{Condition, Entry, Scope, Store};
+
+pub(super) use self::ext::Tokens;
+pub(super) use self::legacy::LegacyTokens;
+use super::{EXT, MANAGEMENT};
+use crate::authn::{Caller, TOKEN_ID};
+use crate::observer::Tables;
+use crate::sweeper::owner_exists;
+
+/// Longest description, in bytes.
+const MAX_DESCRIPTION: usize = 4096;
+/// What labels, annotations, finalizers and owner references of a token may take together, in bytes. Kubernetes' own bound of 256 KiB for annotations alone
+/// is meant for objects that few may create; tokens are made by everybody.
+const MAX_METADATA: usize = 32 << 10;
+/// So many tokens, of both faces and expired ones included until they are purged, may somebody without full access have: it bounds the memory that one user
+/// can take. Whoever has full access is not limited.
+const MOST_TOKENS: u64 = 50_000;
+
+/// What both lenses stand on.
+pub(super) struct Ground {
+    tables: Arc<Tables>,
+    store: Store,
+    /// [`MOST_TOKENS`], less in tests.
+    pub(super) most: u64,
+}
+
+impl Ground {
+    fn new(tables: Arc<Tables>, store: Store) -> Ground {
+        Ground { tables, store, most: MOST_TOKENS }
+    }
+
+    /// Whether the caller may have one more token.
+    async fn within_quota(&self, cx: &Cx, group: &str) -> Result<(), Refusal> {
+        let owner = Scope::Owner(cx.user.name.as_bytes().to_vec());
+        let used: u64 = Face::ALL.into_iter().map(|face| self.store.count(face.collection(), &owner)).sum();
+        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await {
+            return Ok(());
+        }
+        let most = self.most;
+        let count = format!("count/tokens.{group}");
+        Err(Refusal::Forbidden(format!(
+            "exceeded quota: tokens-of-one-user, requested: {count}=1, used: {count}={used}, limited: {count}={most}"
+        )))
+    }
+
+    fn owner_enabled(&self, credential: &Credential) -> bool {
+        self.tables.verifier.owner_enabled(&credential.owner, credential.owner_uid)
+    }
+
+    /// The tokens of a deleted user are gone when the user is; the sweeper only tidies up.
+    fn owner_exists(&self, owner: &str, uid: Uid) -> bool {
+        owner_exists(&self.tables, owner, uid)
+    }
+
+    /// The longest time to live, in ms, if there is one.
+    fn max_ttl(&self) -> Option<u64> {
+        self.tables.settings.snapshot().max_ttl
+    }
+
+    /// Whether the caller may use the cluster that a token shall be restricted to (DEC44).
+    async fn cluster_access(&self, cluster: &str, cx: &Cx) -> ClusterAccess {
+        if cluster.is_empty() {
+            return ClusterAccess::Unrestricted;
+        }
+        if self.store.get(CLUSTERS, cluster.as_bytes()).is_none() {
+            return ClusterAccess::Absent;
+        }
+        let wants = Attributes::resource("get", MANAGEMENT, "clusters", cluster);
+        if cx.authorizer.authorize(&cx.user, &wants).await.allowed() {
+            ClusterAccess::Granted
+        } else {
+            ClusterAccess::Denied
+        }
+    }
+
+    /// The token that an impersonated request names; it must be a good one of the very user.
+    fn named_token(&self, cx: &Cx) -> Option<Box<Accepted>> {
+        token_id(cx)
+            .and_then(|id| self.tables.verifier.resolve(id, cx.now_ms).ok())
+            .filter(|token| token.owner == cx.user.name)
+    }
+
+    /// Calls `make` with who asks for a token of their own, and by what right (DEC15).
+    fn as_creator<T>(&self, cx: &Cx, make: impl FnOnce(&Creator<'_>) -> T) -> T {
+        let user = self.tables.verifier.owner(&cx.user.name);
+        let caller = cx.fact::<Caller>();
+        let named = self.named_token(cx);
+        let proof = match (caller.and_then(Caller::own_token), token_id(cx)) {
+            (Some(token), _) => Proof::Token(&token.principal),
+            _ if caller.is_some_and(Caller::is_certificate_login) => Proof::Certificate,
+            (None, Some(id)) => {
+                named.as_ref().map_or(Proof::Unknown(id), |token| Proof::Token(&token.principal))
+            }
+            (None, None) => Proof::Missing,
+        };
+        make(&Creator { name: &cx.user.name, user: user.as_deref(), proof })
+    }
+
+    /// The conditions of a new token: its name is absent from the other face (DEC21), and the very owner who was judged is still there.
+    fn conditions(
+        &self,
+        face: Face,
+        name: &str,
+        credential: &Credential,
+    ) -> Result<Vec<Condition>, TokenRefusal> {
+        let others = Face::ALL.into_iter().filter(|other| *other != face);
+        let mut conditions: Vec<Condition> = others
+            .map(|other| Condition::Absent { collection: other.collection(), key: name.as_bytes().to_vec() })
+            .collect();
+        let uid = credential.owner_uid;
+        let same = |entry: &Entry| frame::head(entry.value()).is_some_and(|head| head.uid == uid);
+        let owner = self.store.get(USERS, credential.owner.as_bytes()).filter(same);
+        let owner = owner.ok_or_else(|| TokenRefusal::NotRancherUser(credential.owner.clone()))?;
+        let (key, revision) = (owner.key().to_vec(), owner.created());
+        conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
+        Ok(conditions)
+    }
+}
+
+/// The `requesttokenid` of a request; several count as none.
+fn token_id(cx: &Cx) -> Option<&str> {
+    match cx.user.extra.get(TOKEN_ID).map(Vec::as_slice) {
+        Some([one]) => Some(one),
+        _ => None,
+    }
+}
+
+/// Refuses texts that would make one token take the room of thousands. `None`: it is not being written.
+fn bounded(field: &'static str, description: Option<&str>, meta: Option<&Meta>) -> Result<(), Refusal> {
+    let mut errors = Vec::new();
+    if description.is_some_and(|text| text.len() > MAX_DESCRIPTION) {
+        errors.push(FieldError::too_long(field, MAX_DESCRIPTION));
+    }
+    if meta.is_some_and(|meta| size_of_marks(meta) > MAX_METADATA) {
+        errors.push(FieldError::too_long("metadata", MAX_METADATA));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
+}
+
+/// The metadata of a change, if it differs in what is bounded: what is stored already, by whichever way, may stay.
+fn changed_marks<'m>(old: &Meta, new: &'m Meta) -> Option<&'m Meta> {
+    let same = old.labels == new.labels
+        && old.annotations == new.annotations
+        && old.finalizers == new.finalizers
+        && old.owners == new.owners;
+    (!same).then_some(new)
+}
+
+fn size_of_marks(meta: &Meta) -> usize {
+    let pairs = meta.labels.iter().chain(&meta.annotations).map(|(key, value)| key.len() + value.len());
+    let owners = meta.owners.iter().map(|o| o.api_version.len() + o.kind.len() + o.name.len() + o.uid.len());
+    pairs.chain(owners).chain(meta.finalizers.iter().map(String::len)).sum()
+}
+
+/// The rules' refusals in the library's words. `ttl_field` is where this face keeps it.
+fn refusal(refusal: TokenRefusal) -> Refusal {
+    let text = refusal.to_string();
+    match (refusal.kind(), refusal) {
+        (_, TokenRefusal::Invalid { field, value, message }) => {
+            Refusal::Invalid(vec![FieldError::invalid(field, value, message)])
+        }
+        (RefusalKind::Forbidden, _) => Refusal::Forbidden(text),
+        _ => Refusal::BadRequest(text),
+    }
+}
+
+/// Whole seconds.
+fn seconds(ms: u64) -> i64 {
+    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
+}

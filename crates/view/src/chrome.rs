@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::assets;
 use crate::lang::Lang;
-use crate::link::{Pairs, local_path, with_query, without};
+use crate::link::{self, Pairs, local_path, with_query, without};
 use crate::schema::text;
 use crate::shown;
 use crate::texts::Texts;
@@ -16,9 +16,9 @@ pub struct Page<'a> {
     pub lang: Lang,
     /// Now, in milliseconds since 1970.
     pub now_ms: i64,
-    /// What the server's own links begin with, `https://host[:port]`.
+    /// What the server's own links begin with: `https://host[:port]`, and the path that a proxy put before all of ours.
     pub base: &'a str,
-    /// The path of the request, e.g. `/v3/tokens`.
+    /// The path of the request as the browser knows it, e.g. `/v3/tokens`: with what a proxy put before it.
     pub path: &'a str,
     /// The decoded query of the request.
     pub query: &'a Pairs,
@@ -35,6 +35,17 @@ impl<'a> Page<'a> {
     #[must_use]
     pub fn texts(&self) -> Texts {
         Texts(self.lang)
+    }
+
+    /// `https://host[:port]`.
+    pub(crate) fn origin(&self) -> &'a str {
+        link::split_base(self.base).0
+    }
+
+    /// What a proxy put before all of our paths; mostly empty.
+    pub(crate) fn prefix(&self) -> &'a str {
+        let (_, prefix) = link::split_base(self.base);
+        local_path(prefix).unwrap_or_default()
     }
 
     /// The path; anything that browsers could take for another host's is the root instead.
@@ -72,6 +83,8 @@ pub struct Chrome<'a> {
     pub t: Texts,
     /// The document's title without `API: `.
     pub title: String,
+    /// What a proxy put before all of our paths; mostly empty.
+    pub prefix: &'a str,
     /// Where the stylesheet is.
     pub css: String,
     /// Where the icon is.
@@ -114,13 +127,14 @@ impl<'a> Chrome<'a> {
         Chrome {
             t: page.texts(),
             title: shown::cell(title),
-            css: assets::url(assets::STYLE),
-            icon: assets::url(assets::ICON),
+            prefix: page.prefix(),
+            css: format!("{}{}", page.prefix(), assets::url(assets::STYLE)),
+            icon: format!("{}{}", page.prefix(), assets::url(assets::ICON)),
             crumbs: crumbs(page),
             languages: languages(page),
             csrf: page.csrf,
             user: shown::cell(name),
-            user_href: format!("/v3/users/{}", crate::link::encoded(page.user_id)),
+            user_href: format!("{}/v3/users/{}", page.prefix(), link::encoded(page.user_id)),
         }
     }
 
@@ -142,8 +156,9 @@ pub fn title(document: &Value) -> &str {
 }
 
 fn crumbs(page: &Page<'_>) -> Vec<Crumb> {
-    let mut href = String::new();
-    let segments: Vec<&str> = page.path().split('/').filter(|s| !s.is_empty()).collect();
+    let mut href = page.prefix().to_owned();
+    let path = page.path().strip_prefix(page.prefix()).unwrap_or_default();
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let viewed = !page.asked("_view").is_empty();
     segments
         .iter()

@@ -116,7 +116,9 @@ impl Filling<'_> {
         let value = if is_secret(field) { String::new() } else { sent.unwrap_or_else(|| shown.clone()) };
         let help_key = format!("help.{kind_of_item}.{}", field.name);
         let common_key = format!("help.{}", field.name);
-        let help = t.find(&help_key).or_else(|| t.find(&common_key));
+        let edit_key = format!("help.edit.{kind_of_item}.{}", field.name);
+        let of_edit = (self.mode == Mode::Edit).then(|| t.find(&edit_key)).flatten();
+        let help = of_edit.or_else(|| t.find(&help_key)).or_else(|| t.find(&common_key));
         let at_fault = |e: &&Value| text(e, "fieldName") == field.name;
         let mut control = Control {
             name: field.name.to_owned(),

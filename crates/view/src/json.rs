@@ -171,7 +171,7 @@ impl Writer<'_> {
         if kind != schema.id() {
             return None;
         }
-        schema.field(name)?.refers_to(value.as_str()?)
+        schema.field(name)?.refers_to(value.as_str()?, self.base)
     }
 }
 

@@ -8,11 +8,20 @@ pub type Pairs = [(String, String)];
 /// Longest `next` and link that is followed, in bytes.
 const LONGEST: usize = 4096;
 
+/// `https://host[:port]` of what the server's own links begin with, and the path that a proxy put before all of ours (mostly empty).
+#[must_use]
+pub fn split_base(base: &str) -> (&str, &str) {
+    let host = base.find("://").map_or(0, |at| at + 3);
+    let path = base.get(host..).and_then(|rest| rest.find('/')).map_or(base.len(), |at| host + at);
+    base.split_at_checked(path).unwrap_or((base, ""))
+}
+
 /// The path (with query) of a URL of this server; `None` for every other text. `base` is what the server's own links begin with.
 #[must_use]
 pub fn own<'u>(url: &'u str, base: &str) -> Option<&'u str> {
-    let path = url.strip_prefix(base).filter(|_| !base.is_empty())?;
-    let served = path == "/v3" || path.starts_with("/v3/") || path.starts_with("/v3?");
+    let ours = url.strip_prefix(base).filter(|_| !base.is_empty())?;
+    let served = ours == "/v3" || ours.starts_with("/v3/") || ours.starts_with("/v3?");
+    let path = url.strip_prefix(split_base(base).0)?;
     local_path(path).filter(|_| served)
 }
 
@@ -110,6 +119,15 @@ mod tests {
         ] {
             assert_eq!(own(foreign), None, "{foreign:?}");
         }
+    }
+
+    #[test]
+    fn links_keep_the_path_that_a_proxy_put_before_ours() {
+        assert_eq!(split_base("https://h.example:8443"), ("https://h.example:8443", ""));
+        assert_eq!(split_base("https://h.example/a/b"), ("https://h.example", "/a/b"));
+        assert_eq!(own("https://h.example/a/v3/tokens", "https://h.example/a"), Some("/a/v3/tokens"));
+        assert_eq!(own("https://h.example/v3/tokens", "https://h.example/a"), None);
+        assert_eq!(own("https://h.example//a/v3", "https://h.example//a"), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::link::split_base;
+
 /// A schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema<'a>(&'a Value);
@@ -96,9 +98,9 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The page of the item that a value of type `reference[…]` names.
+    /// The page of the item that a value of type `reference[…]` names. `base` is what the server's own links begin with.
     #[must_use]
-    pub fn refers_to(&self, id: &str) -> Option<String> {
+    pub fn refers_to(&self, id: &str, base: &str) -> Option<String> {
         let kind = self.kind.strip_prefix("reference[")?.strip_suffix(']')?;
         let clean = |text: &str| {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
@@ -106,7 +108,7 @@ impl<'a> Field<'a> {
         // Names of dots only are paths to somewhere else.
         let leads = clean(kind) && clean(id) && id.bytes().any(|b| b != b'.');
         // Principals are no collection of this API.
-        (leads && kind != "principal").then(|| format!("/v3/{kind}s/{id}"))
+        (leads && kind != "principal").then(|| format!("{}/v3/{kind}s/{id}", split_base(base).1))
     }
 }
 
@@ -134,11 +136,11 @@ mod tests {
             json!({"resourceFields": {"userId": {"type": "reference[user]"}, "name": {"type": "string"}}});
         let schema = Schema::new(&document);
         let user = schema.field("userId").unwrap();
-        assert_eq!(user.refers_to("u-ann").as_deref(), Some("/v3/users/u-ann"));
+        assert_eq!(user.refers_to("u-ann", "https://h").as_deref(), Some("/v3/users/u-ann"));
         for odd in ["", "..", ".", "a/b", "a?b", "a b", "é"] {
-            assert_eq!(user.refers_to(odd), None, "{odd}");
+            assert_eq!(user.refers_to(odd, "https://h"), None, "{odd}");
         }
-        assert_eq!(schema.field("name").unwrap().refers_to("u-ann"), None);
+        assert_eq!(schema.field("name").unwrap().refers_to("u-ann", "https://h"), None);
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Lens<'_> {
                 Shown { href, ..self.code(s) }
             }
             Some(Value::String(s)) if !s.is_empty() => {
-                self.string(s, name, kind, field.as_ref().and_then(|f| f.refers_to(s)), item)
+                self.string(s, name, kind, field.as_ref().and_then(|f| f.refers_to(s, self.base)), item)
             }
             Some(Value::Bool(yes)) => Shown {
                 kind: "flag",

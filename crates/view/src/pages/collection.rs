@@ -142,7 +142,7 @@ pub fn collection(page: &Page<'_>, document: &Value, schema: Option<&Value>, all
         descending: page.asked("order") == "desc",
         limit: document.pointer("/pagination/limit").map(ToString::to_string).unwrap_or_default(),
         rows: json::rows(document, page.base, schema.as_ref()),
-        curl: Request { method: "GET", base: page.base, target: &again, body: None }.curl(),
+        curl: Request { method: "GET", base: page.origin(), target: &again, body: None }.curl(),
     })
 }
 

@@ -89,7 +89,7 @@ fn form(
         submit: if mode == Mode::Edit { "edit.save" } else { "op.create" },
         cancel: page
             .with(page.query.iter().filter(|(k, _)| k == "userId").map(|(k, v)| (k.as_str(), v.as_str()))),
-        curl: Request { method, base: page.base, target: page.path(), body: Some(&body) }.curl(),
+        curl: Request { method, base: page.origin(), target: page.path(), body: Some(&body) }.curl(),
     })
 }
 

@@ -40,7 +40,7 @@ pub fn error(page: &Page<'_>, status: u16, document: &Value) -> String {
         operations.push(Button::new(t.get("op.up"), above));
     }
     operations.push(Button::new(t.get("op.reload"), again.clone()));
-    operations.push(Button::new(t.get("op.root"), "/v3".to_owned()));
+    operations.push(Button::new(t.get("op.root"), format!("{}/v3", page.prefix())));
     render(&Failure {
         c: Chrome::new(page, &format!("{status} {}", reason(status))),
         heading: heading.to_owned(),
@@ -53,6 +53,6 @@ pub fn error(page: &Page<'_>, status: u16, document: &Value) -> String {
         code: shown::plain(text(document, "code")),
         field: shown::plain(text(document, "fieldName")),
         rows: json::rows(document, page.base, None),
-        curl: Request { method: "GET", base: page.base, target: &again, body: None }.curl(),
+        curl: Request { method: "GET", base: page.origin(), target: &again, body: None }.curl(),
     })
 }

@@ -57,7 +57,7 @@ fn render(template: &impl Template) -> String {
 /// The page above.
 fn up(page: &Page<'_>) -> Option<String> {
     let (above, _) = page.path().trim_end_matches('/').rsplit_once('/')?;
-    (!above.is_empty()).then(|| above.to_owned())
+    above.strip_prefix(page.prefix()).is_some_and(|ours| !ours.is_empty()).then(|| above.to_owned())
 }
 
 /// One button for each action that the schema knows; those that the document does not offer cannot be pressed.

@@ -54,7 +54,7 @@ pub fn confirm_delete(page: &Page<'_>, document: &Value, schema: Option<&Value>)
     let kind = text(document, "type");
     let name = shown::cell(name_of(document));
     let current = kind == "token" && document.get("current").and_then(Value::as_bool) == Some(true);
-    let request = Request { method: "DELETE", base: page.base, target: page.path(), body: None };
+    let request = Request { method: "DELETE", base: page.origin(), target: page.path(), body: None };
     let warning = if current {
         t.get("request.current_session").to_owned()
     } else {
@@ -112,7 +112,7 @@ pub fn confirm_action(
     let target = link::with_query(page.path(), [("action", action)]);
     let request = Request {
         method: "POST",
-        base: page.base,
+        base: page.origin(),
         target: &target,
         body: (!controls.is_empty()).then_some(&body),
     };

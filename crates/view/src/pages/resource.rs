@@ -69,7 +69,7 @@ pub fn resource(page: &Page<'_>, document: &Value, schema: Option<&Value>) -> St
         members: members(page, document, schema),
         fields,
         rows: json::rows(document, page.base, schema.as_ref()),
-        curl: Request { method: "GET", base: page.base, target: &again, body: None }.curl(),
+        curl: Request { method: "GET", base: page.origin(), target: &again, body: None }.curl(),
     })
 }
 

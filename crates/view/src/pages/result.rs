@@ -96,8 +96,13 @@ pub fn result(page: &Page<'_>, outcome: &Outcome<'_>, schema: Option<&Value>) ->
         secret: secret(body).filter(|_| good),
         next_steps: next_steps(page, outcome, body, good),
         rows: if outcome.body.is_some() { json::rows(body, page.base, schema.as_ref()) } else { Vec::new() },
-        curl: Request { method: outcome.method, base: page.base, target: outcome.target, body: outcome.sent }
-            .curl(),
+        curl: Request {
+            method: outcome.method,
+            base: page.origin(),
+            target: outcome.target,
+            body: outcome.sent,
+        }
+        .curl(),
     })
 }
 

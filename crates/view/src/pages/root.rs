@@ -41,7 +41,7 @@ pub fn root(page: &Page<'_>, document: &Value) -> String {
     let mut collections: Vec<Collection> = links
         .into_iter()
         .flatten()
-        .filter(|(name, _)| *name != "self")
+        .filter(|(name, _)| !matches!(name.as_str(), "self" | "root"))
         .filter_map(|(name, url)| {
             let href = link::own(url.as_str()?, page.base)?.to_owned();
             Some(Collection {
@@ -63,6 +63,6 @@ pub fn root(page: &Page<'_>, document: &Value) -> String {
         actions: Vec::new(),
         collections,
         rows: json::rows(document, page.base, None),
-        curl: Request { method: "GET", base: page.base, target: &again, body: None }.curl(),
+        curl: Request { method: "GET", base: page.origin(), target: &again, body: None }.curl(),
     })
 }

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::Tree;
-use eartag_apiserver::http::ApiServer;
+use eartag_apiserver::http::reply::{self, Form};
+use eartag_apiserver::http::{ApiServer, Identity};
 use eartag_apiserver::kind::{Cx, World};
 use eartag_apiserver::ops::Api;
+use eartag_apiserver::refusal::Subject;
 use eartag_apiserver::user::{AUTHENTICATED, UserInfo};
 use eartag_core::collections::{self, GLOBAL_ROLE_BINDINGS, PASSWORDS, USERS};
 use eartag_core::features::{FeatureDefaults, Features};
@@ -211,12 +213,29 @@ impl Scene {
         let request = request(method, path, headers, body);
         let response = if login::serves(request.uri().path()) {
             login::handle(&self.state, request, &self.peer).await
+        } else if request.uri().path().starts_with("/api") {
+            self.kubernetes(request).await
         } else if v1::serves(request.uri().path()) {
             v1::handle(&self.state, request, &self.peer).await
         } else {
             v3::handle(&self.state, request, &self.peer).await
         };
         Answer::read(response).await
+    }
+
+    /// The Kubernetes door, but for its limits.
+    async fn kubernetes(&self, request: Request<Full<Bytes>>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let caller = match super::authenticate(&self.state, &parts, &self.peer).await {
+            Ok(caller) => caller,
+            Err(failure) => {
+                return reply::status(&failure.refusal().status(&Subject::default()), Form::JSON);
+            }
+        };
+        let user = caller.user.clone();
+        let identity = Identity { user, facts: Arc::new(caller), alive: Arc::new(|| true) };
+        let body = body.map_err(std::io::Error::other).boxed_unsync();
+        self.state.server.handle(&parts, body, identity).await
     }
 }
 

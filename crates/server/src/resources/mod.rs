@@ -13,7 +13,9 @@ pub(crate) mod rules;
 mod self_users;
 mod settings;
 mod tokens;
-mod users;
+mod user_activities;
+mod user_attributes;
+pub(crate) mod users;
 
 use std::sync::Arc;
 
@@ -92,6 +94,10 @@ pub fn registry(
     let mut registry = Registry::new()
         .with(Resource::Fixed(Arc::new(fixed::Namespaces::new()?)))
         .with(stored(&kinds.users))
+        .with(Resource::Stored(Arc::new(user_attributes::UserAttributes::new(
+            tables.clone(),
+            store.clone(),
+        )?)))
         .with(stored(&kinds.global_roles))
         .with(stored(&kinds.global_role_bindings))
         .with(stored(&kinds.legacy_tokens))
@@ -127,7 +133,8 @@ pub fn registry(
             store.clone(),
             world.clone(),
         )?)))
-        .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)));
+        .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)))
+        .with(Resource::Computed(Arc::new(user_activities::UserActivities::new(tables.clone())?)));
     Ok((registry, kinds))
 }
 

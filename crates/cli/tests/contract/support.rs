@@ -58,6 +58,35 @@ pub fn bad(dir: &Path, args: &[&str]) -> String {
     last.to_owned()
 }
 
+/// What stands behind a word in the admin's kubeconfig.
+fn admin(dir: &Path, word: &str) -> String {
+    let text = fs::read_to_string(dir.join("eartag-data/kubeconfig/admin.yaml")).unwrap();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(word)).unwrap();
+    line.trim().trim_matches('"').to_owned()
+}
+
+/// Asks the server of the data directory here, by GET or, with a body, by POST; the status and the JSON of the answer.
+pub fn curl(
+    dir: &Path,
+    path: &str,
+    bearer: Option<&str>,
+    body: Option<&serde_json::Value>,
+) -> (u16, serde_json::Value) {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-w", "\n%{http_code}", "-H", "Accept: application/json", "--cacert"]);
+    command.arg(dir.join("eartag-data/tls/ca.crt"));
+    if let Some(bearer) = bearer {
+        command.args(["-H", &format!("Authorization: Bearer {bearer}")]);
+    }
+    if let Some(body) = body {
+        command.args(["-H", "Content-Type: application/json", "-d", &body.to_string()]);
+    }
+    let output = command.arg(format!("{}{path}", admin(dir, "server:"))).output().unwrap();
+    let said = stdout(&output);
+    let (body, status) = said.rsplit_once('\n').unwrap_or_else(|| panic!("{}", stderr(&output)));
+    (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
+}
+
 /// A server that answers; killed when dropped.
 pub struct Server {
     child: Child,
@@ -86,29 +115,13 @@ impl Server {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Makes an API key of the admin's, as kubectl would; its name.
+    /// Makes an API key of the admin's; its name.
     pub fn api_key(&self, dir: &Path) -> String {
-        let data = dir.join("eartag-data");
-        let text = fs::read_to_string(data.join("kubeconfig/admin.yaml")).unwrap();
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
-            line.trim().trim_matches('"').to_owned()
-        };
-        let output = Command::new("curl")
-            .args(["-sS", "--fail-with-body", "--cacert"])
-            .arg(data.join("tls/ca.crt"))
-            .args(["-H", &format!("Authorization: Bearer {}", value("token:"))])
-            .args([
-                "-H",
-                "Content-Type: application/json",
-                "-d",
-                r#"{"kind":"Token","apiVersion":"management.cattle.io/v3"}"#,
-            ])
-            .arg(format!("{}/apis/management.cattle.io/v3/tokens", value("server:")))
-            .output()
-            .unwrap();
-        let body: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        body["metadata"]["name"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+        let token = serde_json::json!({"kind": "Token", "apiVersion": "management.cattle.io/v3"});
+        let bearer = admin(dir, "token:");
+        let (status, body) = curl(dir, "/apis/management.cattle.io/v3/tokens", Some(&bearer), Some(&token));
+        assert_eq!(status, 201, "{body}");
+        body["metadata"]["name"].as_str().unwrap().to_owned()
     }
 
     /// The exit code and the log.

@@ -8,6 +8,7 @@ mod fixed;
 mod global_role_bindings;
 mod global_roles;
 mod password_changes;
+mod projects;
 pub(crate) mod rules;
 mod self_users;
 mod settings;
@@ -86,6 +87,8 @@ pub fn registry(
         )?),
         settings: Arc::new(settings::Settings::new(tables.clone())?),
         features: Arc::new(features::Features::new(tables.clone())?),
+        clusters: Arc::new(clusters::Clusters::new(store.clone())?),
+        projects: Arc::new(projects::Projects::new()?),
     };
     let stored = |kind: &Arc<dyn Kind>| Resource::Stored(kind.clone());
     let mut registry = Registry::new()
@@ -100,7 +103,7 @@ pub fn registry(
         .with(stored(&kinds.legacy_tokens))
         .with(stored(&kinds.settings))
         .with(stored(&kinds.features))
-        .with(Resource::Stored(Arc::new(clusters::Clusters::new(store.clone())?)))
+        .with(stored(&kinds.clusters))
         .with(Resource::Stored(Arc::new(cluster_roles::ClusterRoles::new(tables.clone())?)))
         .with(Resource::Stored(Arc::new(cluster_role_bindings::ClusterRoleBindings::new(
             tables.clone(),

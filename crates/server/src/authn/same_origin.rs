@@ -23,8 +23,7 @@ pub fn allows(method: &Method, headers: &HeaderMap, own: &PublicAddress, server_
 pub fn repeats_csrf_token(headers: &HeaderMap) -> bool {
     let repeated = headers.get(cookie::CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let token = cookie::value(headers, cookie::CSRF).unwrap_or_default();
-    !token.is_empty()
-        && aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), repeated.as_bytes()).is_ok()
+    cookie::is(token, repeated)
 }
 
 fn is_safe(method: &Method) -> bool {

@@ -150,3 +150,38 @@ fn target(address: &PublicAddress, next: &str) -> String {
     let next = local_path(next).filter(|path| !path.starts_with(&format!("{}{PATH}", address.prefix)));
     next.map_or_else(|| format!("{}/v3", address.prefix), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn only_paths_of_this_server_are_led_to() {
+        let plain = PublicAddress::parse("https://a.example").unwrap();
+        for next in [
+            "",
+            "//evil.example",
+            "///evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "https://evil.example",
+            "https:evil.example",
+            "/\t/evil.example",
+            "/\r\nset-cookie: x",
+            "/login",
+            "/login?next=/login",
+            "javascript:alert(1)",
+        ] {
+            assert_eq!(target(&plain, next), "/v3", "{next:?}");
+        }
+        assert_eq!(target(&plain, "/v3/tokens?limit=2"), "/v3/tokens?limit=2");
+        let behind = PublicAddress::parse("https://a.example/rancher").unwrap();
+        assert_eq!(target(&behind, "//evil.example"), "/rancher/v3");
+        assert_eq!(
+            login_url("/rancher", "/rancher/v3?a=b&c"),
+            "/rancher/login?next=%2Francher%2Fv3%3Fa%3Db%26c"
+        );
+    }
+}

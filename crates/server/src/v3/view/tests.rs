@@ -153,24 +153,13 @@ async fn a_login_leads_to_no_other_host() {
     let scene = Scene::new().await;
     scene.user("user-ann", "ann", Some(hash()), "user").await;
     let cookie = format!("CSRF={CSRF}");
-    for next in [
-        "//evil.example",
-        "/\\evil.example",
-        "\\\\evil.example",
-        "https://evil.example",
-        "https:evil.example",
-        "/\t/evil.example",
-        "/%0d%0aset-cookie:x",
-        "",
-        "/login",
-        "javascript:alert(1)",
-    ] {
-        let encoded: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
-        let form = format!("CSRF={CSRF}&next={encoded}&username=ann&password={}", PASSWORD.replace(' ', "+"));
-        let got = send(&scene, "POST", "/login", &[("cookie", &cookie), OURS, FORM], &form).await;
-        let expected = if next == "/%0d%0aset-cookie:x" { next } else { "/v3" };
-        assert_eq!((got.status, got.header("location")), (303, expected), "{next}");
-    }
+    // What else is no path of this server is a test of the page's own (login::page).
+    let form =
+        format!("CSRF={CSRF}&next=%2F%2Fevil.example&username=ann&password={}", PASSWORD.replace(' ', "+"));
+    let got = send(&scene, "POST", "/login", &[("cookie", &cookie), OURS, FORM], &form).await;
+    assert_eq!((got.status, got.header("location")), (303, "/v3"));
+    let page = send(&scene, "GET", "/login?next=https%3A%2F%2Fevil.example", &[], "").await;
+    assert!(page.text.contains("name=\"next\" value=\"\"") && !page.text.contains("evil"));
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@
 mod asked;
 mod clusters;
 pub mod collection;
+#[cfg(test)]
+mod collection_tests;
 mod dispatch;
 pub mod door;
 #[cfg(test)]
@@ -26,6 +28,8 @@ mod projects;
 pub mod reply;
 pub mod request;
 pub mod resource;
+#[cfg(test)]
+mod schema_client_tests;
 pub mod schemas;
 mod select;
 mod settings;

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 const ROLES: [&str; 8] =
     ["admin", "user", "user-base", "stranger", "disabled", "expired", "impersonating", "anonymous"];
 
+/// The collection of activities.
+const ACTIVITIES: &str = "/apis/ext.cattle.io/v1/useractivities";
+
 /// `verb path  admin user user-base stranger disabled expired impersonating anonymous`.
 ///
 /// `stranger` is a user without any binding, `disabled` a disabled one, `expired` an admin's token after its time, `impersonating` an admin as
@@ -42,11 +45,11 @@ fn cast() -> Cast {
         [&admin, &user, &base, &stranger, &disabled].map(|who| (who.id.clone(), who.password.clone())).into();
     let mut own_tokens = BTreeMap::new();
     for who in [&admin, &user, &base, &disabled] {
-        own_tokens.insert(who.id.clone(), who.mint(json!({})).name);
+        own_tokens.insert(who.id.clone(), who.mint(json!({"kind": "session"})).name);
     }
     // A token that the stranger made while it had a role.
     let binding = bind(&admin.http, &stranger.id, "user");
-    own_tokens.insert(stranger.id.clone(), stranger.mint(json!({})).name);
+    own_tokens.insert(stranger.id.clone(), stranger.mint(json!({"kind": "session"})).name);
     admin.http.delete(&format!("{MANAGEMENT}/globalrolebindings/{binding}")).want(200);
     admin.http.merge(&disabled.path(), &json!({"enabled": false})).want(200);
     let expired = mint(&admin.http, json!({"ttl": 1}));
@@ -91,8 +94,10 @@ impl Cast {
 
     /// The name behind a path's last part, for this caller.
     fn resolve(&self, path: &str, caller: &str) -> String {
-        let own = if path.starts_with(TOKENS) { self.own_tokens[caller].clone() } else { caller.to_owned() };
-        let other = if path.starts_with(TOKENS) { self.others_token.clone() } else { self.bob.id.clone() };
+        // An activity has the name of its token.
+        let of_token = path.starts_with(TOKENS) || path.starts_with(ACTIVITIES);
+        let own = if of_token { self.own_tokens[caller].clone() } else { caller.to_owned() };
+        let other = if of_token { self.others_token.clone() } else { self.bob.id.clone() };
         path.replace("{own}", &own).replace("{other}", &other)
     }
 
@@ -106,12 +111,21 @@ impl Cast {
                 Stream::open(&self.server, http, &format!("{path}?watch=true&resourceVersion={revision}"))
                     .status
             }
+            "create" if path == ACTIVITIES => {
+                let activity = json!({"metadata": {"name": self.own_tokens[caller]}});
+                http.post(&format!("{path}?dryRun=All"), &activity).status
+            }
             "create" => {
                 http.post(
                     &format!("{path}?dryRun=All"),
                     &body(&path, caller, &self.passwords[caller], &self.bob.id),
                 )
                 .status
+            }
+            // Nobody can read somebody else's first.
+            "update" if path.starts_with(ACTIVITIES) => {
+                let name = path.rsplit('/').next().unwrap();
+                http.put(&format!("{path}?dryRun=All"), &json!({"metadata": {"name": name}})).status
             }
             "update" => {
                 let seen = self.admin().get(&path).want(200);
@@ -140,6 +154,8 @@ impl Cast {
 fn body(path: &str, caller: &str, password: &str, user: &str) -> Value {
     match path.rsplit('/').next().unwrap() {
         "users" => json!({"metadata": {"generateName": "u-"}, "username": "newcomer"}),
+        // The caller who may do so never logged in, so there is none yet.
+        "userattributes" => json!({"metadata": {"name": caller}}),
         "globalroles" => json!({"metadata": {"name": "new"}, "displayName": "New"}),
         "globalrolebindings" => {
             json!({"metadata": {"generateName": "grb-"}, "globalRoleName": "user-base", "userName": user})

@@ -207,6 +207,41 @@ pub struct SelfUserStatus {
     pub user_id: String,
 }
 
+/// A UserActivity tells when somebody last did something in a browser with a login token, and when the session
+/// ends if nothing more is done. It has the name of the token, is shown from what the server knows of it, and is
+/// never stored. A token on which no activity was ever reported does not idle out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct UserActivity {
+    /// What is reported.
+    pub spec: UserActivitySpec,
+    /// What follows from it. Whatever a client writes here is ignored.
+    pub status: UserActivityStatus,
+}
+
+/// A report of activity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UserActivitySpec {
+    /// When the activity was, in RFC 3339; absent means now, and so does a time in the future. A time before the
+    /// one that is known changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub seen_at: Option<String>,
+    /// The name of the token, as in metadata.name. May be left out.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub token_id: String,
+}
+
+/// What follows from the activity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UserActivityStatus {
+    /// When the token stops being accepted unless more activity is reported, in RFC 3339; empty while none ever
+    /// was.
+    pub expires_at: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +293,8 @@ mod tests {
         assert!(required(&schemars::schema_for!(Token)).is_empty());
         assert!(required(&schemars::schema_for!(TokenSpec)).is_empty());
         assert!(required(&schemars::schema_for!(PasswordChangeRequestSpec)).is_empty());
+        assert!(required(&schemars::schema_for!(UserActivity)).is_empty());
+        assert!(required(&schemars::schema_for!(UserActivitySpec)).is_empty());
     }
 
     #[test]
@@ -265,5 +302,6 @@ mod tests {
         described_everywhere(&schemars::schema_for!(Token));
         described_everywhere(&schemars::schema_for!(PasswordChangeRequest));
         described_everywhere(&schemars::schema_for!(SelfUser));
+        described_everywhere(&schemars::schema_for!(UserActivity));
     }
 }

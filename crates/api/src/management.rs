@@ -36,6 +36,28 @@ pub struct User {
     pub username: String,
 }
 
+/// A UserAttribute is what is remembered about a User of the same name beside the User itself: the last login, and
+/// exceptions from user retention.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UserAttribute {
+    /// How long the user may go without a login before being deleted, as in "1440h"; it stands in for the setting
+    /// delete-inactive-user-after. At least 336h, or "0s", which exempts the user.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub delete_after: String,
+    /// How long the user may go without a login before being disabled, as in "720h"; it stands in for the setting
+    /// disable-inactive-user-after. "0s" exempts the user.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub disable_after: String,
+    /// When the user last logged in, in RFC 3339 to the second; absent if never. The server writes it at each login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_login: Option<String>,
+    /// The name by which the user logs in. Read-only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user_name: String,
+}
+
 /// A Token is a credential of the older kind: of a login, made at /v3/tokens, or the system's own. Its secret
 /// is never stored nor shown here.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -290,6 +312,10 @@ mod tests {
             properties(&schemars::schema_for!(User)),
             ["description", "displayName", "enabled", "mustChangePassword", "principalIds", "username"]
         );
+        assert_eq!(
+            properties(&schemars::schema_for!(UserAttribute)),
+            ["deleteAfter", "disableAfter", "lastLogin", "userName"]
+        );
         assert_eq!(properties(&schemars::schema_for!(Setting)), ["customized", "default", "source", "value"]);
         assert_eq!(
             properties(&schemars::schema_for!(GlobalRole)),
@@ -304,6 +330,7 @@ mod tests {
     #[test]
     fn every_member_is_described() {
         described_everywhere(&schemars::schema_for!(User));
+        described_everywhere(&schemars::schema_for!(UserAttribute));
         described_everywhere(&schemars::schema_for!(Token));
         described_everywhere(&schemars::schema_for!(GlobalRole));
         described_everywhere(&schemars::schema_for!(GlobalRoleBinding));

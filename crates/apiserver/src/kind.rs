@@ -243,9 +243,7 @@ pub trait Kind: Send + Sync + 'static {
 
     /// An update names another uid than the stored object's (spec U4).
     fn uid_differs(&self, sent: &str, stored: &str) -> Refusal {
-        Refusal::Conflict(format!(
-            "Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}"
-        ))
+        crate::ops::uid_differs(sent, stored)
     }
 
     /// Asked before an object is deleted; the operations go into the same commit.
@@ -272,6 +270,30 @@ pub trait Review: Send + Sync + 'static {
     async fn create(&self, asked: Tree, cx: &Cx) -> Result<(Tree, Option<Once>), Refusal>;
 }
 
+/// A resource whose objects are views of something that is stored elsewhere under the same names: each is computed when somebody looks, and what is put takes
+/// effect there. There is nothing to list, to watch or to delete.
+///
+/// The library decodes and validates, applies patches to the object as [`get`](Computed::get) shows it, and compares `uid` and `resourceVersion` with it.
+#[async_trait]
+pub trait Computed: Send + Sync + 'static {
+    /// What clients are told about it.
+    fn info(&self) -> &ResourceInfo;
+
+    /// Whether it is switched on.
+    fn served(&self) -> bool {
+        true
+    }
+
+    /// The object of that name as this caller sees it, complete with `apiVersion`, `kind` and `metadata`.
+    async fn get(&self, name: &str, cx: &Cx) -> Result<Tree, Refusal>;
+
+    /// Does what the object says, and answers with the object as it is then. POST, PUT and every patch come here. A dry run decides the same and changes nothing.
+    async fn put(&self, name: &str, asked: &Tree, cx: &Cx) -> Result<Tree, Refusal>;
+
+    /// The table cells of an object, in the order of the columns.
+    fn row(&self, object: &Tree, cx: &Cx) -> Vec<Tree>;
+}
+
 /// A read-only resource whose objects are made up by the server.
 pub trait Fixed: Send + Sync + 'static {
     /// What clients are told about it.
@@ -291,6 +313,8 @@ pub enum Resource {
     Stored(Arc<dyn Kind>),
     /// Create-only.
     Review(Arc<dyn Review>),
+    /// Views of something else.
+    Computed(Arc<dyn Computed>),
     /// Read-only.
     Fixed(Arc<dyn Fixed>),
 }
@@ -301,6 +325,7 @@ impl Resource {
         match self {
             Resource::Stored(kind) => kind.info(),
             Resource::Review(review) => review.info(),
+            Resource::Computed(computed) => computed.info(),
             Resource::Fixed(fixed) => fixed.info(),
         }
     }
@@ -310,6 +335,7 @@ impl Resource {
         match self {
             Resource::Stored(kind) => kind.served(),
             Resource::Review(review) => review.served(),
+            Resource::Computed(computed) => computed.served(),
             Resource::Fixed(_) => true,
         }
     }

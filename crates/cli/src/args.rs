@@ -44,6 +44,12 @@ pub enum Command {
     ///
     /// Tokens that were revoked after the backup was made are good again: nothing in the backup knows of it. Revoke them anew, or use --revoke-since.
     Restore(RestoreArgs),
+    /// Bring users and tokens over from a Rancher, while no server runs on the data.
+    ///
+    /// Reads what kubectl prints there for users.management.cattle.io, tokens.management.cattle.io and globalrolebindings.management.cattle.io, and for the
+    /// secrets of the namespaces cattle-local-user-passwords (passwords) and cattle-tokens (ext tokens), all with -o yaml or -o json. All tokens go on
+    /// working; secrets in clear are hashed on the way. What is here already is left as it is, so the command can be run again.
+    Import(ImportArgs),
     /// Make, list and delete the tokens that the system uses itself.
     #[command(subcommand)]
     SystemToken(SystemTokenCommand),
@@ -146,6 +152,21 @@ pub struct RestoreArgs {
     pub revoke_since: Option<jiff::Timestamp>,
 }
 
+/// `eartag import`.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// Files that kubectl get -o yaml or -o json printed; - reads standard input, and keeps secrets off the disk.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
@@ -213,6 +234,8 @@ mod tests {
             "serve extra",
             "backup",
             "restore x --revoke-since yesterday",
+            "import",
+            "import --dry-run",
             "system-token",
             "system-token create --kind session --user u",
             "system-token create --kind agent",

@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod client;
 mod duration;
+mod import;
 mod logging;
 mod serve;
 mod system_token;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
+        Command::Import(args) => import::run(&args),
         Command::SystemToken(command) => system_token::run(&command),
         Command::Version => terminal::say(&format!("eartag {}\n", eartag_server::version::PRODUCT)),
     };

@@ -33,6 +33,7 @@ pub struct Clock {
 #[derive(Debug)]
 struct Pace {
     last: Now,
+    started_boot: u64,
     steady_since_boot: u64,
     marked_ms: Option<u64>,
     marked_boot: Option<u64>,
@@ -47,6 +48,7 @@ impl Clock {
             lead: AtomicI64::new(difference(seen, now.boot_ms)),
             pace: Mutex::new(Pace {
                 last: now,
+                started_boot: now.boot_ms,
                 steady_since_boot: now.boot_ms,
                 marked_ms: saved,
                 marked_boot: None,
@@ -92,6 +94,16 @@ impl Clock {
         pace.marked_boot = Some(now.boot_ms);
     }
 
+    /// Whether nothing speaks against the clocks: they have kept pace for ten minutes, or since this process started. Enough for what can be undone; what
+    /// cannot waits for [`purge_before`](Clock::purge_before).
+    #[must_use]
+    pub fn keeps_pace(&self, now: Now) -> bool {
+        let effective = self.now_ms(now);
+        let pace = self.pace.lock();
+        let since_start = pace.steady_since_boot == pace.started_boot && pace.in_step(now);
+        (since_start || pace.steady(now)) && agree(effective, now)
+    }
+
     /// What expired before this time may be deleted; `None` while the clocks disagree or nothing has been saved in this process.
     #[must_use]
     pub fn purge_before(&self, now: Now) -> Option<u64> {
@@ -104,11 +116,14 @@ impl Clock {
 
 impl Pace {
     fn steady(&self, now: Now) -> bool {
-        // `last` is compared too: a jump since the last observation must not slip through until the next one.
+        self.in_step(now) && now.boot_ms.saturating_sub(self.steady_since_boot) >= STEADY_MS
+    }
+
+    /// No jump since the last observation: it must not slip through until the next one.
+    fn in_step(&self, now: Now) -> bool {
         let wall = difference(now.wall_ms, self.last.wall_ms);
         let boot = difference(now.boot_ms, self.last.boot_ms);
         wall.saturating_sub(boot).saturating_abs() <= SLACK_MS
-            && now.boot_ms.saturating_sub(self.steady_since_boot) >= STEADY_MS
     }
 }
 
@@ -193,6 +208,22 @@ mod tests {
         clock.observe(jumped);
         assert_eq!(clock.purge_before(jumped), None);
         assert_eq!(clock.mark_due(run(&clock, jumped, STEADY_MS - 5000)), None);
+    }
+
+    #[test]
+    fn the_clocks_keep_pace_until_one_jumps_and_again_after_ten_minutes() {
+        let start = at(WALL, 0);
+        let clock = Clock::new(None, start);
+        assert!(clock.keeps_pace(start), "nothing speaks against a fresh start");
+        let minute = run(&clock, start, 60_000);
+        assert!(clock.keeps_pace(minute));
+        let jumped = at(minute.wall_ms + 365 * 86_400_000, minute.boot_ms + 10);
+        assert!(!clock.keeps_pace(jumped), "even before anybody observed it");
+        clock.observe(jumped);
+        assert!(!clock.keeps_pace(run(&clock, jumped, STEADY_MS - 5000)));
+        assert!(clock.keeps_pace(run(&clock, jumped, STEADY_MS)));
+        let behind = Clock::new(Some(WALL + 3_600_000), start);
+        assert!(!behind.keeps_pace(start), "an earlier process saw a later time");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!  names · secret · hash · password · ttl · duration · time      values
 //!  record · collections · face                                   what the store holds
 //!  token · retention                                             who gets what, and who has to go, as pure functions
+//!  import                                                        records of another system
 //!  verifier · usage · rbac · settings · features · clock         tables, kept in step with the store
 //! ```
 
@@ -16,6 +17,7 @@ pub mod duration;
 pub mod face;
 pub mod features;
 pub mod hash;
+pub mod import;
 pub mod names;
 pub mod password;
 pub mod rbac;

@@ -69,6 +69,24 @@ pub struct Inactive {
     pub due_ms: u64,
 }
 
+/// When it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Now, in ms since 1970.
+    pub now_ms: u64,
+    /// A time that has surely come (DEC58): nothing is deleted for what came later. `None` while the clocks are in doubt.
+    pub sure_ms: Option<u64>,
+}
+
+/// What becomes of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement {
+    /// Now.
+    pub fate: Fate,
+    /// The user would be deleted, were the clocks beyond doubt: to be judged again when they are.
+    pub waits: bool,
+}
+
 /// When a user's time is over, in ms since 1970; `None`: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Due {
@@ -101,22 +119,25 @@ pub fn due(subject: &Subject<'_>, settings: &Settings) -> Result<Due, Kept> {
     })
 }
 
-/// What retention does about the user now.
+/// What retention does about the user.
 #[must_use]
-pub fn judge(subject: &Subject<'_>, settings: &Settings, now_ms: u64) -> Fate {
+pub fn judge(subject: &Subject<'_>, settings: &Settings, when: Moment) -> Judgement {
     let judged = last_login(subject, settings).and_then(|at| Ok((at, due(subject, settings)?)));
     let (last_login_s, due) = match judged {
         Ok(judged) => judged,
-        Err(why) => return Fate::Keep(why),
+        Err(why) => return Judgement { fate: Fate::Keep(why), waits: false },
     };
     let over = |due: Option<u64>| {
-        due.filter(|due_ms| now_ms >= *due_ms).map(|due_ms| Inactive { last_login_s, due_ms })
+        due.filter(|due_ms| when.now_ms >= *due_ms).map(|due_ms| Inactive { last_login_s, due_ms })
     };
-    match (over(due.delete_ms), over(due.disable_ms)) {
+    let delete = over(due.delete_ms);
+    let surely = delete.filter(|inactive| when.sure_ms.is_some_and(|sure| sure >= inactive.due_ms));
+    let fate = match (surely, over(due.disable_ms)) {
         (Some(inactive), _) => Fate::Delete(inactive),
         (None, Some(inactive)) if subject.user.is_enabled() => Fate::Disable(inactive),
         _ => Fate::Keep(Kept::NotDue),
-    }
+    };
+    Judgement { fate, waits: delete.is_some() && surely.is_none() }
 }
 
 fn last_login(subject: &Subject<'_>, settings: &Settings) -> Result<i64, Kept> {
@@ -220,7 +241,11 @@ mod tests {
         hours: u64,
     ) -> Fate {
         let subject = Subject { user, first_admin: false, attributes };
-        judge(&subject, settings, LAST_MS + hours * HOUR_MS)
+        judge(&subject, settings, sure(LAST_MS + hours * HOUR_MS)).fate
+    }
+
+    fn sure(now_ms: u64) -> Moment {
+        Moment { now_ms, sure_ms: Some(now_ms) }
     }
 
     fn inactive(hours: u64) -> Inactive {
@@ -265,7 +290,7 @@ mod tests {
         assert_eq!(fate(&system, Some(&attributes), &settings, 9999), Fate::Keep(Kept::System));
         let subject =
             Subject { user: &UserRecord::default(), first_admin: true, attributes: Some(&attributes) };
-        assert_eq!(judge(&subject, &settings, u64::MAX), Fate::Keep(Kept::FirstAdmin));
+        assert_eq!(judge(&subject, &settings, sure(u64::MAX)).fate, Fate::Keep(Kept::FirstAdmin));
     }
 
     #[test]
@@ -301,6 +326,23 @@ mod tests {
         assert_eq!(at(&own("0s", "0"), 99_999), Fate::Keep(Kept::NotDue));
         assert_eq!(at(&own("0s", "0s"), 99_999), Fate::Keep(Kept::NotDue));
         assert_eq!(at(&own("soon", "-5h"), 99_999), Fate::Keep(Kept::NotDue), "what cannot be read exempts");
+    }
+
+    #[test]
+    fn nobody_is_deleted_while_the_clocks_are_in_doubt() {
+        let (user, attributes, settings) = (UserRecord::default(), attributes(), settings());
+        let subject = Subject { user: &user, first_admin: false, attributes: Some(&attributes) };
+        let now_ms = LAST_MS + 1000 * HOUR_MS;
+        for sure_ms in [None, Some(0), Some(now_ms - 1)] {
+            let judged = judge(&subject, &settings, Moment { now_ms, sure_ms });
+            assert_eq!(judged, Judgement { fate: Fate::Disable(inactive(100)), waits: true });
+        }
+        let disabled = UserRecord { enabled: Some(false), ..UserRecord::default() };
+        let subject = Subject { user: &disabled, ..subject };
+        let judged = judge(&subject, &settings, Moment { now_ms, sure_ms: None });
+        assert_eq!(judged, Judgement { fate: Fate::Keep(Kept::NotDue), waits: true });
+        let judged = judge(&subject, &settings, sure(now_ms));
+        assert_eq!(judged, Judgement { fate: Fate::Delete(inactive(1000)), waits: false });
     }
 
     #[test]
@@ -358,7 +400,7 @@ mod tests {
             let settings = Settings { disable_inactive_after_ms: disable, delete_inactive_after_ms: delete, ..settings() };
             let attributes = UserAttributeRecord { disable_after: own.clone(), delete_after: own, ..attributes() };
             let subject = Subject { user: &UserRecord::default(), first_admin: false, attributes: Some(&attributes) };
-            match judge(&subject, &settings, LAST_MS + away_ms) {
+            match judge(&subject, &settings, sure(LAST_MS + away_ms)).fate {
                 Fate::Keep(_) => {}
                 Fate::Disable(inactive) | Fate::Delete(inactive) => prop_assert!(inactive.due_ms <= LAST_MS + away_ms),
             }

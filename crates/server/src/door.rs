@@ -19,7 +19,7 @@ use crate::authn::{self, AuthnFailure, Caller};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::state::State;
-use crate::{login, v3, version};
+use crate::{login, v1, v3, version};
 
 /// Requests that only read, at once (kubernetes-api.md Q1).
 const MOST_READING: usize = 400;
@@ -70,6 +70,9 @@ impl Door {
         }
         if v3::serves(path) {
             return v3::handle(state, request, peer).await;
+        }
+        if v1::serves(path) {
+            return v1::handle(state, request, peer).await;
         }
         self.kubernetes(request, peer).await
     }

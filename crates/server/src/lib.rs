@@ -4,6 +4,7 @@
 //! launch    flags → store → identity → listener → drain          serve    tables, resources, doors
 //! door      health · login · /v3 · authn → ApiServer             authn    credential → Caller
 //! resources one lens per kind                                    observer tables that follow the store
+//! backup    a data directory in one file, and back                import   users and tokens of another system
 //! sweeper   deletes in the background                            background  usage stamps, time mark, compaction
 //! ```
 
@@ -17,10 +18,13 @@ pub mod clock;
 pub mod config;
 mod connection;
 mod door;
+#[cfg(test)]
+mod doors_law;
 pub mod files;
 mod hashing;
 pub mod health;
 pub mod identity;
+pub mod import;
 pub mod launch;
 pub mod listener;
 pub mod login;
@@ -37,6 +41,7 @@ pub mod state;
 mod sweeper;
 pub mod throttle;
 pub mod tls;
+pub mod v1;
 pub mod v3;
 pub mod version;
 mod world;

@@ -75,4 +75,8 @@ pub struct Kinds {
     pub settings: Arc<dyn Kind>,
     /// `features.management.cattle.io`
     pub features: Arc<dyn Kind>,
+    /// `clusters.management.cattle.io`
+    pub clusters: Arc<dyn Kind>,
+    /// Projects, which there are none of; at /v3 only.
+    pub projects: Arc<dyn Kind>,
 }

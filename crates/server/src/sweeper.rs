@@ -1,7 +1,10 @@
-//! The one place that deletes and changes in the background: tokens of users who are gone, bindings of such users, expired tokens, the mark of hashed tokens.
+//! The one place that deletes and changes in the background: tokens, bindings and attributes of users who are gone, expired tokens, the mark of hashed tokens,
+//! and users who have been away for too long ([`retention`]).
 //!
-//! Every deletion is conditioned on the record being the one that was judged, goes through the bulk lane, and is counted. What it removes is dead already:
-//! the verifier wants the owner alive and the token unexpired, so nothing here is urgent.
+//! Every deletion is conditioned on the record being the one that was judged, goes through the bulk lane, and is counted. But for inactive users, what it removes
+//! is dead already: the verifier wants the owner alive and the token unexpired, so nothing here is urgent.
+
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +12,18 @@ use std::time::Duration;
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
-use eartag_core::collections::{FEATURES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, USERS};
+use eartag_core::collections::{
+    FEATURES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, SETTINGS, USER_ATTRIBUTES, USERS,
+};
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
-use eartag_core::{Face, GlobalRoleBindingRecord, LegacyTokenRecord};
+use eartag_core::{Face, GlobalRoleBindingRecord, LegacyTokenRecord, UserAttributeRecord};
 use eartag_storage::{
     CollectionId, Commit, CommitError, Condition, Entry, Lane, Op, Range, Scope, Store, WatchEnd,
 };
 use tokio::time::{Instant, sleep_until};
 
+use self::retention::Retention;
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::shutdown::Shutdown;
@@ -51,10 +57,11 @@ impl Sweeper {
         Sweeper { store, tables, world, metrics, shutdown }
     }
 
-    /// Runs until the server ends: everything once, then what follows from each deleted user, and the purge every hour. After a failure of the store it waits
-    /// a little and begins anew.
+    /// Runs until the server ends: everything once, then what follows from each deleted user, the purge every hour, and user retention when its schedule says so.
+    /// After a failure of the store it waits a little and begins anew.
     pub async fn run(self) {
-        while let Err(stop) = self.round().await {
+        let mut retention = Retention::new(self.moment().now_ms);
+        while let Err(stop) = self.round(&mut retention).await {
             match stop {
                 Stop::Shutdown => return,
                 Stop::Again => {
@@ -70,13 +77,15 @@ impl Sweeper {
         }
     }
 
-    async fn round(&self) -> Result<(), Stop> {
+    async fn round(&self, retention: &mut Retention) -> Result<(), Stop> {
         let from = self.store.revision();
         self.orphans().await?;
         self.hash_marks().await?;
         let mut users = self.store.watch(USERS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut features = self.store.watch(FEATURES, Scope::All, from).map_err(|_| Stop::Again)?;
+        let mut settings = self.store.watch(SETTINGS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut purge_at = Instant::now() + self.first_purge();
+        let mut retain_at = Instant::now();
         loop {
             tokio::select! {
                 () = self.shutdown.drained() => return Err(Stop::Shutdown),
@@ -96,6 +105,15 @@ impl Sweeper {
                     Err(WatchEnd::Lagged) => return Err(Stop::Again),
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
+                change = settings.next() => match change {
+                    Ok(_) => retain_at = Instant::now(),
+                    Err(WatchEnd::Lagged) => return Err(Stop::Again),
+                    Err(WatchEnd::Closed) => return Ok(()),
+                },
+                () = sleep_until(retain_at) => {
+                    let pause = self.retention(retention, self.moment()).await?;
+                    retain_at = Instant::now() + pause;
+                }
                 () = sleep_until(purge_at) => {
                     self.expired().await?;
                     // Of roles that were deleted there is no other sign.
@@ -123,6 +141,7 @@ impl Sweeper {
         for face in Face::ALL {
             self.tokens(face.collection(), Scope::Owner(user.to_vec())).await?;
         }
+        self.attributes(Scope::Name(user.to_vec())).await?;
         self.bindings(Scope::Owner(user.to_vec())).await
     }
 
@@ -131,7 +150,19 @@ impl Sweeper {
         for face in Face::ALL {
             self.tokens(face.collection(), Scope::All).await?;
         }
+        self.attributes(Scope::All).await?;
         self.bindings(Scope::All).await
+    }
+
+    /// They go with the user, so this is for what was left behind by other ways.
+    async fn attributes(&self, scope: Scope) -> Result<(), Stop> {
+        self.sweep("attributes_of_deleted_users", USER_ATTRIBUTES, scope, |entry| {
+            let user = String::from_utf8_lossy(entry.key());
+            UserAttributeRecord::decode(body(entry))
+                .is_some_and(|record| !owner_exists(&self.tables, &user, record.user_uid))
+        })
+        .await
+        .map(drop)
     }
 
     async fn tokens(&self, collection: CollectionId, scope: Scope) -> Result<(), Stop> {
@@ -272,30 +303,35 @@ impl Sweeper {
     /// Deletes an entry, or marks it as being deleted while finalizers hold it, as any other deletion does. One that changed meanwhile is judged again in the
     /// next round.
     async fn remove(&self, collection: CollectionId, entry: &Entry) -> Result<Removed, Stop> {
-        let key = entry.key().to_vec();
-        // Corrupt: an administrator's to delete (DEC23).
-        let Some(meta) = frame::meta(entry.value()) else { return Ok(Removed::Kept) };
-        let op = if meta.finalizers.is_empty() {
-            Op::Delete { collection, key }
-        } else if meta.deleted_s.is_some() {
-            return Ok(Removed::Kept);
-        } else {
-            let now_s = eartag_core::time::seconds(World::now_ms(self.world.as_ref()));
-            let meta = Meta { deleted_s: Some(now_s), generation: meta.generation.saturating_add(1), ..meta };
-            Op::Put { collection, key, value: frame::frame(body(entry), &meta) }
-        };
+        let Some(op) = self.removal(collection, entry) else { return Ok(Removed::Kept) };
         let outcome = if matches!(op, Op::Delete { .. }) { Removed::Gone } else { Removed::Kept };
         Ok(if self.commit(collection, entry, op).await? { outcome } else { Removed::Kept })
     }
 
+    /// What deletes an entry or marks it; `None` where nothing is to be done.
+    fn removal(&self, collection: CollectionId, entry: &Entry) -> Option<Op> {
+        let key = entry.key().to_vec();
+        // Corrupt: an administrator's to delete (DEC23).
+        let meta = frame::meta(entry.value())?;
+        if meta.finalizers.is_empty() {
+            return Some(Op::Delete { collection, key });
+        }
+        if meta.deleted_s.is_some() {
+            return None;
+        }
+        let now_s = eartag_core::time::seconds(World::now_ms(self.world.as_ref()));
+        let meta = Meta { deleted_s: Some(now_s), generation: meta.generation.saturating_add(1), ..meta };
+        Some(Op::Put { collection, key, value: frame::frame(body(entry), &meta) })
+    }
+
     /// Writes to an entry if it is still the one that was judged; whether it was.
     async fn commit(&self, collection: CollectionId, entry: &Entry, op: Op) -> Result<bool, Stop> {
-        let (key, revision) = (entry.key().to_vec(), entry.modified());
-        let commit = Commit {
-            conditions: vec![Condition::ModRevision { collection, key, revision }],
-            ops: vec![op],
-            lane: Lane::Bulk,
-        };
+        self.commit_all(vec![unchanged(collection, entry)], vec![op]).await
+    }
+
+    /// Writes if all of this still holds; whether it did.
+    async fn commit_all(&self, conditions: Vec<Condition>, ops: Vec<Op>) -> Result<bool, Stop> {
+        let commit = Commit { conditions, ops, lane: Lane::Bulk };
         tokio::select! {
             biased;
             () = self.shutdown.drained() => Err(Stop::Shutdown),
@@ -306,6 +342,11 @@ impl Sweeper {
             },
         }
     }
+}
+
+/// That an entry is the one that was judged.
+fn unchanged(collection: CollectionId, entry: &Entry) -> Condition {
+    Condition::ModRevision { collection, key: entry.key().to_vec(), revision: entry.modified() }
 }
 
 /// A collection, page by page.

@@ -157,6 +157,14 @@ impl Browser {
         );
     }
 
+    /// Logs in as a person does; the page that is shown has the login form.
+    #[track_caller]
+    pub fn log_in(&self, username: &str, password: &str) {
+        self.fill(&self.field("Username"), username);
+        self.fill(&self.field("Password"), password);
+        self.click(&self.role("button", "Log in"));
+    }
+
     /// Has the cookie of this person's session, without the login page.
     pub fn become_person(&self, person: &Person) {
         self.become_bearer(&person.bearer);
@@ -312,6 +320,30 @@ impl Browser {
     #[track_caller]
     pub fn property(&self, element: &Element, name: &str) -> Value {
         self.want("GET", &format!("/element/{}/property/{name}", element.0), None)
+    }
+
+    /// Clicks the link or button of this name.
+    #[track_caller]
+    pub fn press_on(&self, name: &str) {
+        let found = self.try_role("button", name).or_else(|| self.try_role("link", name));
+        let found = found
+            .unwrap_or_else(|| panic!("{}: no button or link {name:?} in\n{}", self.url(), self.text_or_source()));
+        self.click(&found);
+    }
+
+    /// Chooses an option of a select by its text.
+    #[track_caller]
+    pub fn choose(&self, select: &Element, option: &str) {
+        let options = self.want(
+            "POST",
+            &format!("/element/{}/elements", select.0),
+            Some(&json!({"using": "css selector", "value": "option"})),
+        );
+        let options: Vec<Element> = options.as_array().expect("options").iter().map(element).collect();
+        let texts: Vec<String> = options.iter().map(|o| self.text_of(o)).collect();
+        let at = texts.iter().position(|text| text.trim() == option);
+        let at = at.unwrap_or_else(|| panic!("{}: no option {option:?} among {texts:?}", self.url()));
+        self.want("POST", &format!("/element/{}/click", options[at].0), Some(&json!({})));
     }
 
     /// Clicks, and waits for the page that it leads to.

@@ -41,10 +41,21 @@ fn hashing_is_off_by_default_enabled_by_kubectl_and_marks_every_token_for_good()
     assert_eq!(unmarked(&admin.http).len(), list["items"].as_array().unwrap().len(), "none is marked");
     assert!(!list.to_string().contains(HASHED));
 
-    let patched = admin.kubectl.ok(&["patch", "feature", "token-hashing", "--type=merge", "-p", r#"{"spec":{"value":true}}"#]);
+    let patched = admin.kubectl.ok(&[
+        "patch",
+        "feature",
+        "token-hashing",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"value":true}}"#,
+    ]);
     assert_eq!(patched.trim_end(), "feature.management.cattle.io/token-hashing patched");
     let fresh = key(&ann.http, &json!({}));
-    assert_eq!(admin.http.get(&fresh.legacy()).want(200)["metadata"]["annotations"][HASHED], "true", "new ones at once");
+    assert_eq!(
+        admin.http.get(&fresh.legacy()).want(200)["metadata"]["annotations"][HASHED],
+        "true",
+        "new ones at once"
+    );
     wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
     let v3 = ann.http.get(&of_ann.path()).want(200);
     assert_eq!(v3["annotations"][HASHED], "true");
@@ -57,7 +68,8 @@ fn hashing_is_off_by_default_enabled_by_kubectl_and_marks_every_token_for_good()
     // There is no way back, through any door, nor after a restart.
     let text = "feature flag cannot be changed from current value: true";
     for patch in [r#"{"spec":{"value":false}}"#, r#"{"spec":{"value":null}}"#] {
-        let refused = admin.kubectl.fails(&["patch", "feature", "token-hashing", "--type=merge", "-p", patch]);
+        let refused =
+            admin.kubectl.fails(&["patch", "feature", "token-hashing", "--type=merge", "-p", patch]);
         assert!(refused.contains(text), "{patch}: {refused}");
     }
     let refused = admin.http.put("/v3/features/token-hashing", &json!({"value": false}));
@@ -88,11 +100,17 @@ fn hashing_is_enabled_over_v3_and_by_admins_only() {
     for bad in [json!({"value": "true"}), json!({"value": 1})] {
         assert_eq!(admin.http.put(path, &bad).status, 422, "{bad}");
     }
-    assert_eq!(admin.http.get(&feature()).want(200)["status"].get("lockedValue").unwrap_or(&Value::Null), &Value::Null);
+    assert_eq!(
+        admin.http.get(&feature()).want(200)["status"].get("lockedValue").unwrap_or(&Value::Null),
+        &Value::Null
+    );
     assert_eq!(admin.http.put(path, &json!({"value": true})).want(200)["value"], true);
     wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
     let off = admin.http.put(path, &json!({"value": false}));
-    assert_eq!(off.v3_error(422, "InvalidBodyContent"), "feature flag cannot be changed from current value: true");
+    assert_eq!(
+        off.v3_error(422, "InvalidBodyContent"),
+        "feature flag cannot be changed from current value: true"
+    );
     // The mark cannot be forged either way: a login after it has it too.
     login(&server.anonymous(), "admin", BOOTSTRAP_PASSWORD).want(201);
     assert_eq!(unmarked(&admin.http), Vec::<String>::new());
@@ -110,7 +128,11 @@ fn a_kill_in_the_middle_of_marking_loses_nothing() {
         eprintln!("round {round}: {} unmarked", unmarked(&server.admin().http).len());
     }
     let admin = server.admin();
-    assert_eq!(admin.http.get(&feature()).want(200)["status"]["lockedValue"], true, "what was answered stays");
+    assert_eq!(
+        admin.http.get(&feature()).want(200)["status"]["lockedValue"],
+        true,
+        "what was answered stays"
+    );
     wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
     for token in keys.iter().step_by(17) {
         assert!(works(&server, &token.bearer));
@@ -171,7 +193,8 @@ fn no_file_and_no_backup_holds_a_secret_with_the_flag_off_and_on() {
         secrets.push(admin.mint(json!({})).value);
         let body = json!({"username": "admin", "password": BOOTSTRAP_PASSWORD, "responseType": "cookie"});
         let cookie = plain.post(LOGIN, &body);
-        let value = cookie.all("set-cookie").into_iter().find(|c| c.starts_with("R_SESS=")).unwrap().to_owned();
+        let value =
+            cookie.all("set-cookie").into_iter().find(|c| c.starts_with("R_SESS=")).unwrap().to_owned();
         secrets.push(value.split(';').next().unwrap().rsplit(':').next().unwrap().to_owned());
         let json = login(&plain, "admin", BOOTSTRAP_PASSWORD).want(201);
         secrets.push(json["token"].as_str().unwrap().rsplit(':').next().unwrap().to_owned());

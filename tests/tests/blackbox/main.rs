@@ -13,6 +13,8 @@
 mod authorization;
 mod bad_input;
 mod browser;
+mod browser_foreign;
+mod browser_looks;
 mod canary;
 mod crash;
 mod hashing;

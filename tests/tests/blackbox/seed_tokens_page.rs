@@ -17,9 +17,8 @@ fn vqkqt(server: &Server, admin: &Person) -> Person {
         "username": "vq", "displayName": "V. Q."});
     admin.http.post(&format!("{MANAGEMENT}/users"), &user).want(201);
     let password = "vq likes long passwords";
-    let set = admin
-        .http
-        .post(&format!("/v3/users/{USER}?action=setpassword"), &json!({"newPassword": password}));
+    let set =
+        admin.http.post(&format!("/v3/users/{USER}?action=setpassword"), &json!({"newPassword": password}));
     assert_eq!(set.status, 200, "{}", set.text());
     eartag_tests::people::bind(&admin.http, USER, "user");
     Person::log_in(server, USER, "vq", password)
@@ -175,16 +174,21 @@ fn the_seeds_kubectl_shell_token_is_made_seen_and_deleted_by_kubectl() {
     let manifest = format!(
         "apiVersion: management.cattle.io/v3\nkind: Token\nmetadata:\n  name: {TOKEN}\n  labels:\n    authn.management.cattle.io/kind: kubectl-shell\nuserId: {USER}\n"
     );
-    let bearer =
-        admin.kubectl.input(&["create", "-o", "jsonpath={.token}", "-f", "-"], &manifest).ok();
+    let bearer = admin.kubectl.input(&["create", "-o", "jsonpath={.token}", "-f", "-"], &manifest).ok();
     assert!(bearer.starts_with(&format!("{TOKEN}:")), "the value, once: {}", bearer.len());
     assert_eq!(server.anonymous().bearer(&bearer).whoami().as_deref(), Some(USER));
     let resource = "tokens.management.cattle.io";
     let shown = admin.kubectl.ok(&["get", resource, TOKEN, "-o", "yaml"]);
     assert!(!shown.contains(bearer.split_once(':').unwrap().1), "shown again");
     assert!(shown.contains("userId: user-vqkqt"), "{shown}");
-    let listed =
-        admin.kubectl.ok(&["get", resource, "-l", "authn.management.cattle.io/kind=kubectl-shell", "-o", "name"]);
+    let listed = admin.kubectl.ok(&[
+        "get",
+        resource,
+        "-l",
+        "authn.management.cattle.io/kind=kubectl-shell",
+        "-o",
+        "name",
+    ]);
     assert_eq!(listed.trim_end(), format!("token.management.cattle.io/{TOKEN}"));
     // Whoever owns it sees it at /v3.
     assert!(ids(&vq.http.get(V3_TOKENS).want(200)).contains(&TOKEN.to_owned()));
@@ -206,9 +210,7 @@ fn the_seeds_kubectl_shell_token_is_deleted_in_the_browser() {
     let browser = Browser::open(&server);
     // A browser without a session is asked to log in, and is then where it wanted to go.
     browser.go("/v3/tokens");
-    browser.fill(&browser.field("Username"), "vq");
-    browser.fill(&browser.field("Password"), &vq.password);
-    browser.click(&browser.role("button", "Log in"));
+    browser.log_in("vq", &vq.password);
     // 1. The list of all tokens.
     assert_eq!(browser.path(), "/v3/tokens");
     assert_eq!(browser.title(), "API: token");
@@ -221,10 +223,10 @@ fn the_seeds_kubectl_shell_token_is_deleted_in_the_browser() {
     assert_eq!(browser.title(), format!("API: {TOKEN}"));
     browser.screenshot("seed-2-token");
     // 3. Delete.
-    browser.click(&operation(&browser, "Delete"));
+    browser.press_on("Delete");
     browser.screenshot("seed-3-delete");
     assert!(works(&server, &shell.bearer), "one click deletes nothing");
-    browser.click(&browser.role("button", "Send Request"));
+    browser.press_on("Send Request");
     browser.screenshot("seed-4-deleted");
     assert!(!works(&server, &shell.bearer));
     vq.http.get(&shell.path()).v3_error(404, "NotFound");
@@ -235,11 +237,6 @@ fn the_seeds_kubectl_shell_token_is_deleted_in_the_browser() {
     // The address as people type it says that it is gone.
     browser.go(&format!("/v3/tokens/{TOKEN}"));
     assert!(browser.text().contains("not found"), "{}", browser.text());
-}
-
-/// A link or a button among the operations.
-fn operation(browser: &Browser, name: &str) -> eartag_tests::browser::Element {
-    browser.try_role("link", name).unwrap_or_else(|| browser.role("button", name))
 }
 
 #[test]

@@ -32,14 +32,20 @@ fn the_seven_kinds_never_expire_though_there_is_a_maximum() {
             assert_eq!((&shown["ttl"], &shown["expired"]), (&json!(0), &json!(false)), "{kind}");
             assert_eq!((&shown["userId"], &shown["isDerived"]), (&json!(ann.id), &json!(true)), "{kind}");
             assert_eq!(shown["metadata"]["labels"][KIND], kind);
-            assert_eq!(shown["metadata"]["labels"]["authn.management.cattle.io/token-userId"], ann.id.as_str());
+            assert_eq!(
+                shown["metadata"]["labels"]["authn.management.cattle.io/token-userId"],
+                ann.id.as_str()
+            );
             assert_eq!(shown["authProvider"], "local");
             assert!(!text(&shown["description"]).is_empty(), "{kind}");
         }
         assert_eq!(server.anonymous().bearer(&made.bearer).whoami(), Some(ann.id.clone()), "{kind}");
         // Listed at /v3 for whoever owns it, and for admins.
         let shown = ann.http.get(&made.path()).want(200);
-        assert_eq!((&shown["ttl"], &shown["expiresAt"], &shown["labels"][KIND]), (&json!(0), &json!(""), &json!(kind)));
+        assert_eq!(
+            (&shown["ttl"], &shown["expiresAt"], &shown["labels"][KIND]),
+            (&json!(0), &json!(""), &json!(kind))
+        );
         assert!(!shown.to_string().contains(made.secret()));
         let by_kind = admin.http.get(&format!("{LEGACY}?labelSelector={KIND}%3D{kind}")).want(200);
         assert_eq!(eartag_tests::http::names(&by_kind), [made.id.as_str()]);
@@ -83,7 +89,12 @@ fn a_broken_rule_is_refused_with_a_clear_error() {
     for (object, status, said) in cases {
         let reply = admin.http.post(LEGACY, &object);
         // A cluster that is not there may be a 400, as at the other tokens.
-        assert!(reply.status == status || said == "nowhere" && (400..500).contains(&reply.status), "{object}: {} {}", reply.status, reply.text());
+        assert!(
+            reply.status == status || said == "nowhere" && (400..500).contains(&reply.status),
+            "{object}: {} {}",
+            reply.status,
+            reply.text()
+        );
         assert!(reply.message().contains(said), "{object}: {}", reply.text());
     }
     // A standard user makes none, for nobody.
@@ -128,7 +139,11 @@ fn cli(server: &Server, args: &[&str]) -> (i32, String, String) {
     all.extend(args);
     let config = server.data().join("kubeconfig/admin.yaml").display().to_string();
     let data = server.data().display().to_string();
-    eartag_tests::server::run(&all, &[("KUBECONFIG", config.as_str()), ("EARTAG_DATA_DIR", data.as_str())], server.scratch())
+    eartag_tests::server::run(
+        &all,
+        &[("KUBECONFIG", config.as_str()), ("EARTAG_DATA_DIR", data.as_str())],
+        server.scratch(),
+    )
 }
 
 #[test]
@@ -149,7 +164,8 @@ fn the_program_makes_system_tokens_and_prints_their_value_once() {
         cli(&server, &["create", "--kind", "kubectl-shell", "--user", &ann.id, "--name", name]);
     assert_eq!(code, 0, "{err}");
     assert!(bearer_in(&out).is_some_and(|bearer| bearer.starts_with(&format!("{name}:"))), "{out}");
-    let (code, out, _) = cli(&server, &["create", "--kind", "kubectl-shell", "--user", &ann.id, "--name", name]);
+    let (code, out, _) =
+        cli(&server, &["create", "--kind", "kubectl-shell", "--user", &ann.id, "--name", name]);
     assert_eq!((code, bearer_in(&out)), (1, None), "the name is taken");
     for (args, code, said) in [
         (vec!["create", "--kind", "pipeline", "--user", ann.id.as_str()], 2, "pipeline"),
@@ -190,19 +206,40 @@ fn admins_see_all_legacy_tokens_by_kubectl_and_no_secret() {
     }
     assert!(table.lines().next().unwrap().contains("NAME"), "{table}");
     assert!(table.contains("never"), "{table}");
-    let labelled = admin.kubectl.ok(&["get", resource, "-l", &format!("{KIND} in (agent,helm)"), "-o", "name"]);
+    let labelled =
+        admin.kubectl.ok(&["get", resource, "-l", &format!("{KIND} in (agent,helm)"), "-o", "name"]);
     assert_eq!(labelled.lines().count(), 2, "{labelled}");
-    let user = admin.kubectl.ok(&["get", resource, "-l", &format!("authn.management.cattle.io/token-userId={}", ann.id), "-o", "name"]);
+    let user = admin.kubectl.ok(&[
+        "get",
+        resource,
+        "-l",
+        &format!("authn.management.cattle.io/token-userId={}", ann.id),
+        "-o",
+        "name",
+    ]);
     assert_eq!(user.lines().count(), 8, "{user}");
     // Patched, by the rules of the other tokens.
     let id = &made[0].id;
-    admin.kubectl.ok(&["patch", resource, id, "--type=merge", "-p", r#"{"description":"patched","enabled":false}"#]);
+    admin.kubectl.ok(&[
+        "patch",
+        resource,
+        id,
+        "--type=merge",
+        "-p",
+        r#"{"description":"patched","enabled":false}"#,
+    ]);
     assert!(!works(&server, &made[0].bearer));
     let refused = admin.kubectl.fails(&["patch", resource, id, "--type=merge", "-p", r#"{"token":"x"}"#]);
     assert!(refused.contains("token"), "{refused}");
-    let refused = admin.kubectl.fails(&["patch", resource, id, "--type=merge", "-p", r#"{"userId":"user-x"}"#]);
+    let refused =
+        admin.kubectl.fails(&["patch", resource, id, "--type=merge", "-p", r#"{"userId":"user-x"}"#]);
     assert!(refused.contains("immutable") || refused.contains("userId"), "{refused}");
-    let deleted = admin.kubectl.ok(&["delete", resource, "-l", &format!("authn.management.cattle.io/token-userId={}", ann.id)]);
+    let deleted = admin.kubectl.ok(&[
+        "delete",
+        resource,
+        "-l",
+        &format!("authn.management.cattle.io/token-userId={}", ann.id),
+    ]);
     assert_eq!(deleted.lines().count(), 8, "{deleted}");
     assert!(made.iter().all(|token| !works(&server, &token.bearer)) && !works(&server, &ann.bearer));
     // A standard user has no rights there.

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 /// All that a client could have changed, without what moves by itself.
 fn everything(admin: &Http) -> Value {
-    let resources = ["users", "settings", "features", "globalroles", "globalrolebindings", "clusters", "tokens"];
-    let mut all: Vec<Value> =
-        resources.iter().map(|resource| admin.get(&format!("{MANAGEMENT}/{resource}")).want(200)["items"].clone()).collect();
+    let resources =
+        ["users", "settings", "features", "globalroles", "globalrolebindings", "clusters", "tokens"];
+    let mut all: Vec<Value> = resources
+        .iter()
+        .map(|resource| admin.get(&format!("{MANAGEMENT}/{resource}")).want(200)["items"].clone())
+        .collect();
     all.push(admin.get(eartag_tests::TOKENS).want(200)["items"].clone());
     for item in all.iter_mut().flat_map(|items| items.as_array_mut().unwrap()) {
         let members = item.as_object_mut().unwrap();
@@ -56,22 +59,36 @@ fn a_foreign_page_with_a_cookie_changes_nothing() {
         stage.cookie().with("Origin", "https://evil.example"),
         stage.cookie().with("Origin", "null"),
         stage.cookie().with("Referer", "https://evil.example/x"),
-        stage.cookie().with("Origin", "https://evil.example").with("Sec-Fetch-Site", "cross-site").with("Sec-Fetch-Mode", "no-cors"),
+        stage
+            .cookie()
+            .with("Origin", "https://evil.example")
+            .with("Sec-Fetch-Site", "cross-site")
+            .with("Sec-Fetch-Mode", "no-cors"),
         stage.cookie().with("Origin", &stage.server.url().replace("https", "http")),
         // Guessing the CSRF token.
-        stage.cookie().with("Origin", "https://evil.example").with("X-API-CSRF", "00000000000000000000000000000000"),
+        stage
+            .cookie()
+            .with("Origin", "https://evil.example")
+            .with("X-API-CSRF", "00000000000000000000000000000000"),
         stage.cookie().with("Origin", "https://evil.example").with("X-API-CSRF", ""),
         // No origin at all: a browser old enough to leave it out.
         stage.cookie(),
     ];
     for http in &foreign {
-        let send = |method: &str, path: &str, content: &str, body: &str| http.send(method, path, content, Some(body.as_bytes()));
+        let send = |method: &str, path: &str, content: &str, body: &str| {
+            http.send(method, path, content, Some(body.as_bytes()))
+        };
         let tries = [
             // A form, a form that lies about its type, a blob.
             send("POST", &path, FORM, "description=x&ttl=0"),
             send("POST", &format!("{path}?_format=html"), FORM, "description=x&CSRF=x"),
             send("POST", &path, "text/plain", "{\"description\":\"x\"}"),
-            send("POST", &path, "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nx\r\n--x--\r\n"),
+            send(
+                "POST",
+                &path,
+                "multipart/form-data; boundary=x",
+                "--x\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nx\r\n--x--\r\n",
+            ),
             send("POST", &path, "", "{\"description\":\"x\"}"),
             send("POST", &path, "application/json", "{\"description\":\"x\"}"),
             // Methods in disguise.
@@ -81,8 +98,19 @@ fn a_foreign_page_with_a_cookie_changes_nothing() {
             send("POST", &format!("{item}?_method=delete&_format=html"), "text/plain", ""),
             send("POST", &format!("{path}?action=logout"), FORM, ""),
             send("POST", "/v1/logout", FORM, ""),
-            send("POST", &format!("{user}?action=setpassword"), "text/plain", "{\"newPassword\":\"x x x x x x x x\"}"),
-            send("POST", "/v3/users?action=changepassword", "text/plain", &json!({"currentPassword": stage.ann.password, "newPassword": "changed from afar"}).to_string()),
+            send(
+                "POST",
+                &format!("{user}?action=setpassword"),
+                "text/plain",
+                "{\"newPassword\":\"x x x x x x x x\"}",
+            ),
+            send(
+                "POST",
+                "/v3/users?action=changepassword",
+                "text/plain",
+                &json!({"currentPassword": stage.ann.password, "newPassword": "changed from afar"})
+                    .to_string(),
+            ),
             http.delete(&item),
             http.put(&item, &json!({"enabled": false})),
             // The Kubernetes door takes the same cookie.
@@ -90,13 +118,28 @@ fn a_foreign_page_with_a_cookie_changes_nothing() {
             http.delete(&stage.own.legacy()),
         ];
         for reply in tries {
-            assert!(matches!(reply.status, 403 | 422), "{} {:?}: {} {}", reply.asked, http.headers(), reply.status, reply.text());
-            if reply.asked.contains("/v3/tokens") && reply.header("content-type") == Some("application/json") && !reply.asked.contains("/apis/") {
+            assert!(
+                matches!(reply.status, 403 | 422),
+                "{} {:?}: {} {}",
+                reply.asked,
+                http.headers(),
+                reply.status,
+                reply.text()
+            );
+            if reply.asked.contains("/v3/tokens")
+                && reply.header("content-type") == Some("application/json")
+                && !reply.asked.contains("/apis/")
+            {
                 assert_eq!(reply.v3_error(422, "InvalidCSRFToken"), "Invalid CSRF token", "{}", reply.asked);
             }
         }
         // GET is no way to change anything either (DEC54): a link or an image could do it.
-        for disguised in [format!("{item}?_method=DELETE"), format!("{item}?action=remove"), format!("{path}?action=logout"), format!("{path}?_method=POST")] {
+        for disguised in [
+            format!("{item}?_method=DELETE"),
+            format!("{item}?action=remove"),
+            format!("{path}?action=logout"),
+            format!("{path}?_method=POST"),
+        ] {
             let reply = http.get(&disguised);
             assert!(matches!(reply.status, 200 | 404 | 405 | 422), "{disguised}: {}", reply.status);
         }
@@ -110,13 +153,15 @@ fn our_own_page_and_whoever_repeats_the_csrf_token_may() {
     let stage = stage();
     let ours = stage.cookie().with("Origin", &stage.server.url());
     let repeats = stage.cookie().with("X-API-CSRF", "0123456789abcdef0123456789abcdef");
-    let json = |http: &Http| http.with("Accept", "application/json").post(V3_TOKENS, &json!({"description": "fine"}));
+    let json = |http: &Http| {
+        http.with("Accept", "application/json").post(V3_TOKENS, &json!({"description": "fine"}))
+    };
     json(&ours).want(201);
     json(&repeats).want(201);
-    let in_query = stage.cookie().with("Accept", "application/json").post(
-        &format!("{V3_TOKENS}?CSRF=0123456789abcdef0123456789abcdef"),
-        &json!({}),
-    );
+    let in_query = stage
+        .cookie()
+        .with("Accept", "application/json")
+        .post(&format!("{V3_TOKENS}?CSRF=0123456789abcdef0123456789abcdef"), &json!({}));
     in_query.want(201);
     // A form of ours, as the API view sends it.
     let form = ours.send(
@@ -130,7 +175,10 @@ fn our_own_page_and_whoever_repeats_the_csrf_token_may() {
     // A bearer needs no proof: no browser sends one by itself.
     let bearer = stage.server.anonymous().bearer(&stage.ann.bearer).with("Origin", "https://evil.example");
     bearer.post(V3_TOKENS, &json!({})).want(201);
-    assert_eq!(bearer.send("POST", &format!("{}?_method=DELETE", stage.own.path()), "", Some(b"")).status, 204);
+    assert_eq!(
+        bearer.send("POST", &format!("{}?_method=DELETE", stage.own.path()), "", Some(b"")).status,
+        204
+    );
 }
 
 #[test]
@@ -147,7 +195,10 @@ fn a_browser_is_given_a_csrf_token_once() {
         assert!(csrf.contains(part), "{csrf}");
     }
     assert!(!csrf.contains("HttpOnly"), "{csrf}");
-    assert_eq!(with.with("Cookie", &format!("CSRF={value}")).get(V3_TOKENS).all("set-cookie"), Vec::<&str>::new());
+    assert_eq!(
+        with.with("Cookie", &format!("CSRF={value}")).get(V3_TOKENS).all("set-cookie"),
+        Vec::<&str>::new()
+    );
     assert_eq!(stage.ann.http.get(V3_TOKENS).all("set-cookie"), Vec::<&str>::new(), "other clients get none");
 }
 
@@ -163,7 +214,7 @@ fn a_websocket_with_a_cookie_from_a_foreign_page_is_not_opened() {
                 stage.server.address(),
                 &config,
                 format!(
-                    "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                    "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{origin}Cookie: R_SESS={}\r\n\r\n",
                     stage.server.address(),
                     stage.ann.bearer
@@ -181,7 +232,8 @@ fn a_websocket_with_a_cookie_from_a_foreign_page_is_not_opened() {
 fn monstrous_bodies_are_refused_in_bounded_time() {
     let stage = stage();
     let before = everything(&stage.admin.http);
-    let deep = |open: &str, close: &str| format!("{{\"labels\":{}{}}}", open.repeat(10_000), close.repeat(10_000));
+    let deep =
+        |open: &str, close: &str| format!("{{\"labels\":{}{}}}", open.repeat(10_000), close.repeat(10_000));
     let arrays = deep("[", "]");
     let objects = format!("{{\"labels\":{}1{}}}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
     let unclosed = "[".repeat(100_000);
@@ -200,15 +252,29 @@ fn monstrous_bodies_are_refused_in_bounded_time() {
     ];
     let item = stage.own.path();
     for (content, body) in bodies {
-        for (method, path) in [("POST", V3_TOKENS), ("PUT", item.as_str()), ("POST", "/v3/users?action=changepassword")] {
+        for (method, path) in
+            [("POST", V3_TOKENS), ("PUT", item.as_str()), ("POST", "/v3/users?action=changepassword")]
+        {
             let reply = stage.ann.http.send(method, path, content, Some(body.as_bytes()));
-            assert!((400..500).contains(&reply.status), "{} with {}…: {} {}", reply.asked, &body[..20.min(body.len() - 3)], reply.status, reply.text());
+            assert!(
+                (400..500).contains(&reply.status),
+                "{} with {}…: {} {}",
+                reply.asked,
+                &body[..20.min(body.len() - 3)],
+                reply.status,
+                reply.text()
+            );
         }
     }
     let ann = &stage.ann.http;
     // 2 MiB and more, announced and not.
     let large = format!("{{\"description\":\"{}\"}}", "x".repeat(2 << 20));
-    for (method, path) in [("POST", V3_TOKENS), ("PUT", item.as_str()), ("POST", "/v3-public/localProviders/local?action=login"), ("POST", "/v1-public/login")] {
+    for (method, path) in [
+        ("POST", V3_TOKENS),
+        ("PUT", item.as_str()),
+        ("POST", "/v3-public/localProviders/local?action=login"),
+        ("POST", "/v1-public/login"),
+    ] {
         let reply = ann.try_send(method, path, "application/json", Some(large.as_bytes()));
         let reply = reply.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
         assert!(matches!(reply.status, 413 | 422), "{}: {} {}", reply.asked, reply.status, reply.text());
@@ -218,10 +284,25 @@ fn monstrous_bodies_are_refused_in_bounded_time() {
     let reply = ann.send("POST", V3_TOKENS, "application/json", Some(long.as_bytes()));
     assert!(matches!(reply.status, 413 | 422), "{} {}", reply.status, reply.text());
     // Odd addresses.
-    for path in ["/v3/tokens/", "/v3/tokens/%00", "/v3/tokens/..", "/v3/tokens/%2e%2e", "/v3/tokens/a%2fb", "/v3/tokens/%ff", "/v3//tokens", "/v3/tokens?%",
-        "/v3/tokens?=&&=", "/v3/tokens/x/y/z", "/v3/TOKENS/x", &format!("/v3/tokens/{}", "x".repeat(4000)), &format!("/v3/tokens?{}", "a=b&".repeat(2000)),
-        "/v3/tokens?sort=%00&limit=1", "/v3/tokens/x?link=y", "/v3/schemas/nothing", "/v3/projects/x"]
-    {
+    for path in [
+        "/v3/tokens/",
+        "/v3/tokens/%00",
+        "/v3/tokens/..",
+        "/v3/tokens/%2e%2e",
+        "/v3/tokens/a%2fb",
+        "/v3/tokens/%ff",
+        "/v3//tokens",
+        "/v3/tokens?%",
+        "/v3/tokens?=&&=",
+        "/v3/tokens/x/y/z",
+        "/v3/TOKENS/x",
+        &format!("/v3/tokens/{}", "x".repeat(4000)),
+        &format!("/v3/tokens?{}", "a=b&".repeat(2000)),
+        "/v3/tokens?sort=%00&limit=1",
+        "/v3/tokens/x?link=y",
+        "/v3/schemas/nothing",
+        "/v3/projects/x",
+    ] {
         let reply = ann.get(path);
         assert!(reply.status < 500, "{path}: {} {}", reply.status, reply.text());
         assert!(!reply.text().contains("panicked"), "{path}");
@@ -235,7 +316,11 @@ fn a_member_named_twice_is_refused_or_read_once() {
     let twice = r#"{"description":"first","description":"second","ttl":60000}"#;
     let reply = stage.ann.http.send("POST", V3_TOKENS, "application/json", Some(twice.as_bytes()));
     match reply.status {
-        201 => assert_eq!(reply.json()["description"], "second", "the last one counts, as in the reference's decoder"),
+        201 => assert_eq!(
+            reply.json()["description"],
+            "second",
+            "the last one counts, as in the reference's decoder"
+        ),
         status => assert_eq!(status, 422, "{}", reply.text()),
     }
 }
@@ -281,7 +366,11 @@ fn a_replayed_cookie_of_a_deleted_or_logged_out_session_is_dead() {
     assert_eq!(stage.admin.http.delete(&format!("{V3_TOKENS}/{name}")).status, 204);
     for _ in 0..2 {
         cookie.with("Accept", "application/json").get(V3_TOKENS).filtered();
-        cookie.with("Accept", "application/json").with("Origin", &stage.server.url()).post(V3_TOKENS, &json!({})).filtered();
+        cookie
+            .with("Accept", "application/json")
+            .with("Origin", &stage.server.url())
+            .post(V3_TOKENS, &json!({}))
+            .filtered();
     }
     // Made anew under the same name, a session would not be this one: names are drawn, secrets too.
     let ext = stage.server.anonymous().with("Cookie", &format!("R_SESS={name}:{}", "x".repeat(54)));

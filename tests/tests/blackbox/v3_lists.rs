@@ -40,16 +40,30 @@ fn a_collection_has_the_shape_that_clients_know() {
     for field in ["authProvider", "description", "expiresAt", "uuid"] {
         assert_eq!(list["sort"]["links"][field], format!("{url}?sort={field}"), "{field}");
     }
-    for field in ["authProvider", "clusterId", "created", "description", "enabled", "expired", "expiresAt", "isDerived", "lastUsedAt",
-        "name", "ttl", "userId", "uuid", "current"]
-    {
+    for field in [
+        "authProvider",
+        "clusterId",
+        "created",
+        "description",
+        "enabled",
+        "expired",
+        "expiresAt",
+        "isDerived",
+        "lastUsedAt",
+        "name",
+        "ttl",
+        "userId",
+        "uuid",
+        "current",
+    ] {
         assert_eq!(list["filters"].get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(reply.header("x-api-schemas"), Some(format!("{}/v3/schemas", server.url()).as_str()));
     assert_eq!(reply.header("expires"), Some("Wed 24 Feb 1982 18:42:00 GMT"));
     assert_eq!(reply.header("content-type"), Some("application/json"));
     // Behind a trusted proxy links would say its address; from anybody else such headers count for nothing.
-    let lied = ann.http.with("X-Forwarded-Host", "evil.example").with("X-API-Host", "evil.example").get(V3_TOKENS);
+    let lied =
+        ann.http.with("X-Forwarded-Host", "evil.example").with("X-API-Host", "evil.example").get(V3_TOKENS);
     assert!(!lied.text().contains("evil.example"), "{}", lied.text());
 }
 
@@ -58,7 +72,10 @@ fn filters_act_and_are_echoed() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
     let session = ann.bearer.split_once(':').unwrap().0.to_owned();
-    let (one, two) = (key(&ann.http, &json!({"description": "one"})).id, key(&ann.http, &json!({"description": "two", "ttl": 60_000})).id);
+    let (one, two) = (
+        key(&ann.http, &json!({"description": "one"})).id,
+        key(&ann.http, &json!({"description": "two", "ttl": 60_000})).id,
+    );
     let shell = system_token(&admin.http, "kubectl-shell", &ann.id, None).id;
     ann.http.put(&format!("{V3_TOKENS}/{two}"), &json!({"enabled": false})).want(200);
     let all = BTreeSet::from([session.as_str(), one.as_str(), two.as_str(), shell.as_str()]);
@@ -120,11 +137,12 @@ fn lists_are_sorted_as_asked() {
     let list = ann.http.get(&format!("{V3_TOKENS}?sort=description&order=desc")).want(200);
     assert_eq!((&list["sort"]["name"], &list["sort"]["order"]), (&json!("description"), &json!("desc")));
     // Sorted pages, too, hold everything once.
-    let walked: Vec<String> = pages(&ann.http, &format!("{V3_TOKENS}?isDerived=true&sort=description&order=desc&limit=1"))
-        .iter()
-        .flat_map(|page| page["data"].as_array().unwrap().clone())
-        .map(|t| text(&t["description"]))
-        .collect();
+    let walked: Vec<String> =
+        pages(&ann.http, &format!("{V3_TOKENS}?isDerived=true&sort=description&order=desc&limit=1"))
+            .iter()
+            .flat_map(|page| page["data"].as_array().unwrap().clone())
+            .map(|t| text(&t["description"]))
+            .collect();
     assert_eq!(walked, ["gamma", "beta", "alpha"]);
 }
 
@@ -157,7 +175,9 @@ fn pages_hold_each_token_exactly_once_while_others_come_and_go() {
         assert_eq!(ids(&list).len(), 11, "{whole}");
         assert_eq!(list["pagination"].get("next"), None, "{whole}");
     }
-    for odd in ["?limit=0", "?limit=x", "?limit=99999999999999999999", "?marker=zzz", "?marker=%00", "?order=up"] {
+    for odd in
+        ["?limit=0", "?limit=x", "?limit=99999999999999999999", "?marker=zzz", "?marker=%00", "?order=up"]
+    {
         let reply = ann.http.get(&format!("{V3_TOKENS}{odd}"));
         assert!(matches!(reply.status, 200 | 422), "{odd}: {} {}", reply.status, reply.text());
     }
@@ -191,7 +211,8 @@ fn a_list_can_be_had_as_yaml_and_in_a_form_of_ones_choice() {
         assert_eq!(asked.header("content-type"), Some("application/json"));
     }
     // YAML goes in as well.
-    let yaml = ann.http.send("POST", V3_TOKENS, "application/yaml", Some(b"description: from yaml\nttl: 60000\n"));
+    let yaml =
+        ann.http.send("POST", V3_TOKENS, "application/yaml", Some(b"description: from yaml\nttl: 60000\n"));
     let made = yaml.want(201);
     assert_eq!((&made["description"], &made["ttl"]), (&json!("from yaml"), &json!(60_000)));
 }

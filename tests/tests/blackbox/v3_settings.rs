@@ -56,7 +56,10 @@ fn the_settings_have_the_seeds_names_and_defaults_and_can_be_written_and_reset()
     }
     let name = "auth-token-max-ttl-minutes";
     let written = write(&admin.http, name, "60").want(200);
-    assert_eq!((&written["value"], &written["customized"], &written["source"]), (&json!("60"), &json!(true), &json!("db")));
+    assert_eq!(
+        (&written["value"], &written["customized"], &written["source"]),
+        (&json!("60"), &json!(true), &json!("db"))
+    );
     assert_eq!(admin.http.get(&kubernetes(name)).want(200)["value"], "60");
     assert_eq!(key(&ann.http, &json!({})).object["ttl"], 3_600_000);
     // What kubectl writes shows here.
@@ -64,11 +67,20 @@ fn the_settings_have_the_seeds_names_and_defaults_and_can_be_written_and_reset()
     assert_eq!(admin.http.get(&path(name)).want(200)["value"], "120");
     // Empty means: the default.
     let reset = write(&admin.http, name, "").want(200);
-    assert_eq!((&reset["value"], &reset["customized"], &reset["source"]), (&json!("129600"), &json!(false), &json!("default")));
+    assert_eq!(
+        (&reset["value"], &reset["customized"], &reset["source"]),
+        (&json!("129600"), &json!(false), &json!("default"))
+    );
     // The default cannot be written, nor the name.
-    let odd = admin.http.put(&path(name), &json!({"value": "60", "default": "1", "name": "x", "source": "env", "customized": false}));
+    let odd = admin.http.put(
+        &path(name),
+        &json!({"value": "60", "default": "1", "name": "x", "source": "env", "customized": false}),
+    );
     let odd = odd.want(200);
-    assert_eq!((&odd["default"], &odd["name"], &odd["source"]), (&json!("129600"), &json!(name), &json!("db")));
+    assert_eq!(
+        (&odd["default"], &odd["name"], &odd["source"]),
+        (&json!("129600"), &json!(name), &json!("db"))
+    );
 }
 
 #[test]
@@ -76,14 +88,34 @@ fn bad_values_are_refused_with_the_reason_and_change_nothing() {
     let server = Server::start();
     let admin = server.admin();
     let cases = [
-        ("auth-user-session-ttl-minutes", "abc", "value: Invalid value: \"abc\": strconv.ParseInt: parsing \"abc\": invalid syntax"),
+        (
+            "auth-user-session-ttl-minutes",
+            "abc",
+            "value: Invalid value: \"abc\": strconv.ParseInt: parsing \"abc\": invalid syntax",
+        ),
         ("auth-user-session-ttl-minutes", "-1", "value: Invalid value: \"-1\": negative value"),
         ("auth-user-session-ttl-minutes", "1.5", "invalid syntax"),
-        ("auth-user-session-idle-ttl-minutes", "0", "value: Invalid value: \"0\": negative value or less than 1 minute"),
-        ("auth-user-session-idle-ttl-minutes", "961", "value: Forbidden: can't be greater than auth-user-session-ttl-minutes"),
-        ("disable-inactive-user-after", "7d", "value: Invalid value: \"7d\": time: unknown unit \"d\" in duration \"7d\""),
+        (
+            "auth-user-session-idle-ttl-minutes",
+            "0",
+            "value: Invalid value: \"0\": negative value or less than 1 minute",
+        ),
+        (
+            "auth-user-session-idle-ttl-minutes",
+            "961",
+            "value: Forbidden: can't be greater than auth-user-session-ttl-minutes",
+        ),
+        (
+            "disable-inactive-user-after",
+            "7d",
+            "value: Invalid value: \"7d\": time: unknown unit \"d\" in duration \"7d\"",
+        ),
         ("disable-inactive-user-after", "-1h", "negative value"),
-        ("disable-inactive-user-after", "1h", "value: Forbidden: can't be less than auth-user-session-ttl-minutes"),
+        (
+            "disable-inactive-user-after",
+            "1h",
+            "value: Forbidden: can't be less than auth-user-session-ttl-minutes",
+        ),
         ("delete-inactive-user-after", "335h", "value: Forbidden: must be at least 336h0m0s"),
         ("user-retention-cron", "often", "value: Invalid value: \"often\""),
         ("user-last-login-default", "yesterday", "value: Invalid value: \"yesterday\": parsing time"),
@@ -124,13 +156,17 @@ fn a_kubeconfig_ttl_above_the_maximum_is_refused_and_a_lower_maximum_accepted() 
         let reply = write(&admin.http, name, "1000.5");
         assert_eq!(reply.status, 422, "{name}: {}", reply.text());
         let said = text(&reply.json()["message"]);
-        assert!(said.contains("max ttl for tokens is [1000]") || said.contains("auth-token-max-ttl-minutes"), "{said}");
+        assert!(
+            said.contains("max ttl for tokens is [1000]") || said.contains("auth-token-max-ttl-minutes"),
+            "{said}"
+        );
         assert_eq!(write(&admin.http, name, "1000").want(200)["value"], "1000");
     }
     // The deprecated one says so.
     let reply = write(&admin.http, "kubeconfig-token-ttl-minutes", "500");
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let through_kubectls_door = admin.http.merge(&kubernetes("kubeconfig-token-ttl-minutes"), &json!({"value": "400"}));
+    let through_kubectls_door =
+        admin.http.merge(&kubernetes("kubeconfig-token-ttl-minutes"), &json!({"value": "400"}));
     through_kubectls_door.want(200);
     let warning = through_kubectls_door.header("warning").unwrap_or_default();
     assert!(warning.contains("deprecated"), "{warning}");
@@ -185,9 +221,20 @@ fn settings_are_read_and_written_by_kubectl() {
     assert_eq!(admin.kubectl.ok(&["get", "setting", name, "-o", "jsonpath={.value}"]), "30");
     let refused = admin.kubectl.fails(&["patch", "setting", name, "--type=merge", "-p", r#"{"value":"x"}"#]);
     assert!(refused.contains("value: Invalid value: \"x\""), "{refused}");
-    let deprecated = admin.kubectl.run(&["patch", "setting", "kubeconfig-token-ttl-minutes", "--type=merge", "-p", r#"{"value":"20"}"#]);
+    let deprecated = admin.kubectl.run(&[
+        "patch",
+        "setting",
+        "kubeconfig-token-ttl-minutes",
+        "--type=merge",
+        "-p",
+        r#"{"value":"20"}"#,
+    ]);
     assert_eq!(deprecated.code, 0, "{}", deprecated.err);
-    assert!(deprecated.err.contains("Warning:") && deprecated.err.contains("deprecated"), "{}", deprecated.err);
+    assert!(
+        deprecated.err.contains("Warning:") && deprecated.err.contains("deprecated"),
+        "{}",
+        deprecated.err
+    );
     let table = admin.kubectl.ok(&["get", "settings"]);
     assert!(table.contains(name), "{table}");
 }
@@ -198,7 +245,10 @@ fn an_environment_variable_overrides_a_setting_and_makes_it_read_only() {
     let admin = server.admin();
     let name = "auth-token-max-ttl-minutes";
     let shown = admin.http.get(&path(name)).want(200);
-    assert_eq!((&shown["value"], &shown["source"], &shown["customized"]), (&json!("45"), &json!("env"), &json!(true)));
+    assert_eq!(
+        (&shown["value"], &shown["source"], &shown["customized"]),
+        (&json!("45"), &json!("env"), &json!(true))
+    );
     assert_eq!(shown["links"].get("update"), None);
     assert_eq!(key(&admin.http, &json!({})).object["ttl"], 45 * 60_000);
     let said = write(&admin.http, name, "90").v3_error(405, "MethodNotAllow");
@@ -210,7 +260,13 @@ fn an_environment_variable_overrides_a_setting_and_makes_it_read_only() {
 
     // A bad value: the server does not start and says which.
     let (code, _, err) = eartag_tests::server::run(
-        &["serve", "--data-dir", &server.scratch().join("other").display().to_string(), "--listen", "127.0.0.1:0"],
+        &[
+            "serve",
+            "--data-dir",
+            &server.scratch().join("other").display().to_string(),
+            "--listen",
+            "127.0.0.1:0",
+        ],
         &[("CATTLE_KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES", "1h")],
         server.scratch(),
     );
@@ -222,7 +278,8 @@ fn an_environment_variable_overrides_a_setting_and_makes_it_read_only() {
 fn public_settings_are_read_without_credentials_and_no_other() {
     let server = Server::start();
     let plain = server.anonymous();
-    let public = ["cacerts", "first-login", "ui-banners", "ui-issues", "ui-pl", "ui-brand", "ui-default-landing"];
+    let public =
+        ["cacerts", "first-login", "ui-banners", "ui-issues", "ui-pl", "ui-brand", "ui-default-landing"];
     for name in public {
         let shown = plain.get(&path(name)).want(200);
         assert_eq!((&shown["id"], &shown["type"]), (&json!(name), &json!("setting")));
@@ -269,12 +326,15 @@ fn what_real_clients_ask_for_at_their_start_is_there() {
     let server = Server::start();
     let admin = server.admin();
     assert_eq!(server.anonymous().get("/ping").text(), "pong");
-    for name in ["server-version", "server-url", "ui-default-landing", "first-login", "k8s-version", "cacerts"] {
+    for name in
+        ["server-version", "server-url", "ui-default-landing", "first-login", "k8s-version", "cacerts"]
+    {
         assert_eq!(admin.http.get(&path(name)).want(200)["id"], name);
     }
     let cluster = admin.http.get("/v3/clusters/local").want(200);
     let conditions = cluster["conditions"].as_array().unwrap_or_else(|| panic!("{cluster}"));
-    let updated = conditions.iter().find(|c| c["type"] == "Updated").unwrap_or_else(|| panic!("{conditions:?}"));
+    let updated =
+        conditions.iter().find(|c| c["type"] == "Updated").unwrap_or_else(|| panic!("{conditions:?}"));
     assert_eq!(updated["status"], "True");
     assert_eq!(admin.http.get("/v3/projects").want(200)["data"], json!([]));
     let schemas = admin.http.get("/v3/schemas").want(200);
@@ -282,7 +342,8 @@ fn what_real_clients_ask_for_at_their_start_is_there() {
         let all = schemas["data"].as_array().unwrap();
         all.iter().find(|s| s["id"] == id).unwrap_or_else(|| panic!("no schema {id}")).clone()
     };
-    for id in ["token", "user", "setting", "feature", "globalRole", "globalRoleBinding", "cluster", "project"] {
+    for id in ["token", "user", "setting", "feature", "globalRole", "globalRoleBinding", "cluster", "project"]
+    {
         let schema = schema(id);
         assert_eq!(schema["type"], "schema", "{id}");
         assert!(schema["resourceFields"].is_object() && schema["collectionMethods"].is_array(), "{schema}");

@@ -145,10 +145,22 @@ fn a_bad_body_is_refused_and_makes_nothing() {
     let ann = server.person("ann", &["user"]);
     let before = ids(&ann.http.get(V3_TOKENS).want(200));
     let send = |content: &str, body: &str| ann.http.send("POST", V3_TOKENS, content, Some(body.as_bytes()));
-    for body in ["", "{", "nonsense", "{\"ttl\":}", "{\"ttl\":1}x", "{\"ttl\": \"1\"}", "{\"ttl\": 1.5}",
-        "{\"ttl\": 9223372036854775808}", "{\"ttl\": true}", "{\"description\": 1}", "{\"description\": {}}", "{\"clusterId\": 1}",
-        "{\"labels\": 1}", "{\"enabled\": \"yes\"}"]
-    {
+    for body in [
+        "",
+        "{",
+        "nonsense",
+        "{\"ttl\":}",
+        "{\"ttl\":1}x",
+        "{\"ttl\": \"1\"}",
+        "{\"ttl\": 1.5}",
+        "{\"ttl\": 9223372036854775808}",
+        "{\"ttl\": true}",
+        "{\"description\": 1}",
+        "{\"description\": {}}",
+        "{\"clusterId\": 1}",
+        "{\"labels\": 1}",
+        "{\"enabled\": \"yes\"}",
+    ] {
         let reply = send("application/json", body);
         // `enabled` is not a client's on create, so what it is does not matter.
         if body.contains("enabled") && reply.status == 201 {
@@ -157,7 +169,10 @@ fn a_bad_body_is_refused_and_makes_nothing() {
         }
         assert_eq!(reply.status, 422, "{body}: {}", reply.text());
         let error = reply.json();
-        assert!(matches!(error["code"].as_str(), Some("InvalidFormat" | "InvalidBodyContent")), "{body}: {error}");
+        assert!(
+            matches!(error["code"].as_str(), Some("InvalidFormat" | "InvalidBodyContent")),
+            "{body}: {error}"
+        );
         reply.v3_error(422, error["code"].as_str().unwrap());
     }
     for body in ["[]", "null", "1", "\"x\"", "[{\"ttl\":1}]"] {
@@ -197,9 +212,18 @@ fn somebody_elses_token_cannot_be_told_from_one_that_is_not() {
     for reply in [ann.http.get(&of_bob.path()), ann.http.delete(&of_bob.path())] {
         assert_eq!(reply.v3_error(404, "NotFound"), said);
     }
-    for list in ["", "?userId=*", &format!("?userId={}", bob.id), &format!("?userId_ne={}", ann.id), &format!("?id={}", of_bob.id),
-        &format!("?name={}", of_bob.id), "?description=of%20bob", "?marker=", "?userId=", "?userId_in=*"]
-    {
+    for list in [
+        "",
+        "?userId=*",
+        &format!("?userId={}", bob.id),
+        &format!("?userId_ne={}", ann.id),
+        &format!("?id={}", of_bob.id),
+        &format!("?name={}", of_bob.id),
+        "?description=of%20bob",
+        "?marker=",
+        "?userId=",
+        "?userId_in=*",
+    ] {
         let reply = ann.http.get(&format!("{V3_TOKENS}{list}"));
         assert!(!reply.text().contains(&of_bob.id) || list.contains(&of_bob.id), "{list}: {}", reply.text());
         if reply.status == 200 {
@@ -260,10 +284,15 @@ fn ones_own_token_can_be_described_switched_and_shortened_but_not_extended() {
     let again = put(shown.clone()).want(200);
     assert_eq!(again["description"], shown["description"]);
     // What is fixed at creation stays.
-    let fixed = put(json!({"userId": "user-x", "isDerived": false, "name": "other", "authProvider": "x", "description": "last"}));
+    let fixed = put(
+        json!({"userId": "user-x", "isDerived": false, "name": "other", "authProvider": "x", "description": "last"}),
+    );
     if fixed.status == 200 {
         let fixed = fixed.json();
-        assert_eq!((fixed["userId"].as_str(), fixed["isDerived"].as_bool()), (Some(ann.id.as_str()), Some(true)));
+        assert_eq!(
+            (fixed["userId"].as_str(), fixed["isDerived"].as_bool()),
+            (Some(ann.id.as_str()), Some(true))
+        );
     } else {
         assert!((400..500).contains(&fixed.status), "{}", fixed.text());
     }
@@ -312,12 +341,22 @@ fn logging_out_ends_the_token_in_use_its_cookies_and_nothing_else() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let kept = key(&ann.http, &json!({}));
-    for path in ["/v3/tokens?action=logout", "/v3/tokens?action=logoutAll", "/v1/logout", "/v1/logout?all", "/v1/logout?action=logoutAll"] {
-        let reply = server.anonymous().post(
-            LOGIN,
-            &json!({"username": "ann", "password": ann.password, "responseType": "cookie"}),
-        );
-        let cookie = reply.all("set-cookie").iter().find_map(|c| c.split(';').next().filter(|c| c.starts_with("R_SESS="))).unwrap().to_owned();
+    for path in [
+        "/v3/tokens?action=logout",
+        "/v3/tokens?action=logoutAll",
+        "/v1/logout",
+        "/v1/logout?all",
+        "/v1/logout?action=logoutAll",
+    ] {
+        let reply = server
+            .anonymous()
+            .post(LOGIN, &json!({"username": "ann", "password": ann.password, "responseType": "cookie"}));
+        let cookie = reply
+            .all("set-cookie")
+            .iter()
+            .find_map(|c| c.split(';').next().filter(|c| c.starts_with("R_SESS=")))
+            .unwrap()
+            .to_owned();
         let with_cookie = server.anonymous().with("Cookie", &cookie);
         assert_eq!(with_cookie.get(V3_TOKENS).status, 200);
         let foreign = with_cookie.with("Origin", "https://evil.example").post(path, &json!({}));
@@ -326,8 +365,14 @@ fn logging_out_ends_the_token_in_use_its_cookies_and_nothing_else() {
         assert_eq!((out.status, out.body.len()), (200, 0), "{path}: {}", out.text());
         for name in ["R_SESS=", "CSRF="] {
             let cleared = out.all("set-cookie");
-            let cleared = cleared.iter().find(|c| c.starts_with(name)).unwrap_or_else(|| panic!("{path}: {cleared:?}"));
-            assert!(cleared.starts_with(&format!("{name};")) && cleared.contains("1982") && cleared.contains("Path=/"), "{cleared}");
+            let cleared =
+                cleared.iter().find(|c| c.starts_with(name)).unwrap_or_else(|| panic!("{path}: {cleared:?}"));
+            assert!(
+                cleared.starts_with(&format!("{name};"))
+                    && cleared.contains("1982")
+                    && cleared.contains("Path=/"),
+                "{cleared}"
+            );
         }
         // The cookie, replayed, is dead, and so is its value as a bearer.
         with_cookie.get(V3_TOKENS).filtered();
@@ -340,7 +385,10 @@ fn logging_out_ends_the_token_in_use_its_cookies_and_nothing_else() {
     assert_eq!((out.status, out.body.len()), (200, 0), "{}", out.text());
     assert!(!works(&server, &kept.bearer));
     ann.http.get(&kept.path()).v3_error(404, "NotFound");
-    assert_eq!(ann.http.post("/v3/tokens?action=fly", &json!({})).v3_error(422, "InvalidAction"), "Invalid action: fly");
+    assert_eq!(
+        ann.http.post("/v3/tokens?action=fly", &json!({})).v3_error(422, "InvalidAction"),
+        "Invalid action: fly"
+    );
 }
 
 #[test]
@@ -351,14 +399,23 @@ fn credentials_are_taken_as_basic_and_bearer_and_refused_in_one_shape() {
     let own = key(&ann.http, &json!({}));
     let basic = base64::engine::general_purpose::URL_SAFE.encode(&own.bearer);
     let with = |value: &str| server.anonymous().with("Authorization", value).get(V3_TOKENS);
-    for good in [format!("Bearer {}", own.bearer), format!("bearer   {} ", own.bearer), format!("Basic {basic}")] {
+    for good in
+        [format!("Bearer {}", own.bearer), format!("bearer   {} ", own.bearer), format!("Basic {basic}")]
+    {
         assert_eq!(with(&good).status, 200, "{}", good.split(' ').next().unwrap());
     }
     let (name, secret) = own.bearer.split_once(':').unwrap();
     for bad in [
-        String::from("Bearer x"), format!("Bearer {name}"), format!("Bearer {name}:"), format!("Bearer :{secret}"),
-        format!("Bearer {name}:{secret}x"), format!("Bearer {name}:{secret}:"), format!("Bearer ext/{name}:{secret}"),
-        format!("Digest {}", own.bearer), String::from("Basic !!!"), format!("Bearer token-zzzzz:{secret}"),
+        String::from("Bearer x"),
+        format!("Bearer {name}"),
+        format!("Bearer {name}:"),
+        format!("Bearer :{secret}"),
+        format!("Bearer {name}:{secret}x"),
+        format!("Bearer {name}:{secret}:"),
+        format!("Bearer ext/{name}:{secret}"),
+        format!("Digest {}", own.bearer),
+        String::from("Basic !!!"),
+        format!("Bearer token-zzzzz:{secret}"),
     ] {
         with(&bad).filtered();
     }
@@ -368,7 +425,10 @@ fn credentials_are_taken_as_basic_and_bearer_and_refused_in_one_shape() {
     server.anonymous().post(V3_TOKENS, &json!({})).filtered();
     server.anonymous().get(&format!("{V3_TOKENS}?access_token={}", own.bearer)).filtered();
     // A header alone decides, even one that is nonsense.
-    let both = server.anonymous().with("Cookie", &format!("R_SESS={}", own.bearer)).with("Authorization", "Nonsense x");
+    let both = server
+        .anonymous()
+        .with("Cookie", &format!("R_SESS={}", own.bearer))
+        .with("Authorization", "Nonsense x");
     both.get(V3_TOKENS).filtered();
     // The two faces keep to their doors, but either opens both.
     let ext = ann.mint(json!({}));
@@ -420,7 +480,10 @@ fn logins_are_sessions_of_their_own_ttl_whatever_the_maximum() {
     let body = json!({"username": "ann", "password": ann.password, "responseType": "json", "description": "from here", "ttl": 1000});
     set(&admin.http, "auth-token-max-ttl-minutes", "1");
     let (shown, made) = session(body.clone());
-    assert_eq!(shown["ttl"], 57_600_000, "16 hours, though keys live a minute at most and the login asked for less");
+    assert_eq!(
+        shown["ttl"], 57_600_000,
+        "16 hours, though keys live a minute at most and the login asked for less"
+    );
     assert_eq!((&shown["isDerived"], &shown["description"]), (&json!(false), &json!("from here")));
     assert_eq!(shown["expiresAt"], made["expiresAt"]);
     assert_eq!(key(&ann.http, &json!({})).object["ttl"], 60_000);

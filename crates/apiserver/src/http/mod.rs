@@ -6,6 +6,7 @@
 //! ```
 
 pub mod body;
+mod computed;
 mod deletion;
 mod documents;
 pub mod packed;

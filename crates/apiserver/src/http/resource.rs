@@ -13,7 +13,7 @@ use super::request_info::RequestInfo;
 use super::table::{self, Include};
 use super::{ApiServer, Identity, accept, deletion, header, query, stream, user_agent};
 use crate::Tree;
-use crate::info::{Naming, PatchType};
+use crate::info::{Naming, PatchType, ResourceInfo};
 use crate::kind::{Cx, Fixed, Kind, Once, Resource, Review};
 use crate::media::{self, Answer, View};
 use crate::ops::{Change, Selection, Validation};
@@ -43,7 +43,7 @@ pub struct Wanted {
 
 impl Request<'_> {
     /// The form of the answer.
-    fn negotiate(&self, answer: Answer) -> Result<Wanted, Refusal> {
+    pub(super) fn negotiate(&self, answer: Answer) -> Result<Wanted, Refusal> {
         let negotiated = media::negotiate(accept(self.parts), answer)
             .map_err(|none| Refusal::NotAcceptable(none.0.iter().map(|t| (*t).to_owned()).collect()))?;
         let asked = self.query.has("pretty").then(|| self.query.get("pretty"));
@@ -63,6 +63,7 @@ impl ApiServer {
         match request.resource.clone() {
             Resource::Stored(kind) => self.stored(kind, request).await,
             Resource::Review(review) => self.review(review.as_ref(), request).await,
+            Resource::Computed(computed) => self.computed(computed.as_ref(), &request).await,
             Resource::Fixed(fixed) => self.fixed(fixed.as_ref(), &request),
         }
     }
@@ -77,11 +78,11 @@ impl ApiServer {
             "create" => {
                 let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "CreateOptions", &mut cx)?;
-                let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
-                let name = asked_name(kind.as_ref(), &asked);
+                let asked = read_object(kind.info(), &cx, request.parts, &request.bytes)?;
+                let name = asked_name(kind.info(), &asked);
                 let created = match self.api.create(kind.as_ref(), &cx, asked).await {
                     Ok(created) => created,
-                    Err(refusal) => return refused_create(kind.as_ref(), &name, refusal),
+                    Err(refusal) => return refused_create(kind.info(), &name, refusal),
                 };
                 Ok(one(kind.as_ref(), &cx, StatusCode::CREATED, created.object, created.once, &wanted))
             }
@@ -115,14 +116,14 @@ impl ApiServer {
             "update" => {
                 let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "UpdateOptions", &mut cx)?;
-                let asked = read_object(kind.as_ref(), &cx, request.parts, &request.bytes)?;
+                let asked = read_object(kind.info(), &cx, request.parts, &request.bytes)?;
                 let object = self.api.update(kind.as_ref(), &cx, name, &Change::Put(asked)).await?;
                 Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, &wanted))
             }
             "patch" => {
                 let wanted = request.negotiate(Answer::Object)?;
                 query::write_options(request.query, agent, "PatchOptions", &mut cx)?;
-                let change = read_patch(kind.as_ref(), &cx, &request)?;
+                let change = read_patch(kind.info(), &cx, &request)?;
                 let object = self.api.update(kind.as_ref(), &cx, name, &change).await?;
                 Ok(one(kind.as_ref(), &cx, StatusCode::OK, object, None, &wanted))
             }
@@ -216,22 +217,25 @@ impl ApiServer {
 }
 
 /// The name that a client gave to a new object; empty where the server chooses.
-fn asked_name(kind: &dyn Kind, asked: &Tree) -> String {
-    match kind.info().naming {
+pub(super) fn asked_name(info: &ResourceInfo, asked: &Tree) -> String {
+    match info.naming {
         Naming::Generated { .. } => String::new(),
         _ => crate::object::meta_text(asked, "name").to_owned(),
     }
 }
 
 /// The path of a create has no name, but what is wrong with the new object itself is told under its name.
-fn refused_create(kind: &dyn Kind, name: &str, refusal: Refusal) -> Result<Response<Body>, Refusal> {
+pub(super) fn refused_create(
+    info: &ResourceInfo,
+    name: &str,
+    refusal: Refusal,
+) -> Result<Response<Body>, Refusal> {
     match refusal {
-        Refusal::AlreadyExists
+        Refusal::NotFound
+        | Refusal::AlreadyExists
         | Refusal::AlreadyExistsLeaving
         | Refusal::Conflict(_)
-        | Refusal::Invalid(_) => {
-            Ok(reply::status(&refusal.status(&Subject::new(kind.info(), name)), Form::JSON))
-        }
+        | Refusal::Invalid(_) => Ok(reply::status(&refusal.status(&Subject::new(info, name)), Form::JSON)),
         other => Err(other),
     }
 }
@@ -245,15 +249,28 @@ fn one(
     once: Option<Once>,
     wanted: &Wanted,
 ) -> Response<Body> {
+    answer(kind.info(), &|object| kind.row(object, cx), cx, code, object, once, wanted)
+}
+
+/// The same for an object of any sort of resource, given its cells.
+pub(super) fn answer(
+    info: &ResourceInfo,
+    cells: &dyn Fn(&Tree) -> Vec<Tree>,
+    cx: &Cx,
+    code: StatusCode,
+    object: Tree,
+    once: Option<Once>,
+    wanted: &Wanted,
+) -> Response<Body> {
     let Wanted { view, form, include } = *wanted;
     let response = match (view, once) {
         (View::Object, Some(once)) => reply::object_once(code, object, once, form),
         (View::Object, None) => reply::object(code, &object, form),
         (View::Metadata(version), _) => reply::object(code, &table::partial(&object, version), form),
         (View::Table(version), _) => {
-            let row = table::row(kind, &object, cx, include, version);
+            let row = table::row_of(cells(&object), &object, include, version);
             let revision = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
-            let columns = Some(table::columns(kind.info()));
+            let columns = Some(table::columns(info));
             let table =
                 table::table(columns, vec![row], serde_json::json!({"resourceVersion": revision}), version);
             reply::object(code, &table, form)
@@ -268,9 +285,14 @@ fn warned(mut response: Response<Body>, cx: &Cx) -> Response<Body> {
 }
 
 /// The object of a create or a PUT; duplicate members are told or refused by `fieldValidation`.
-fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, bytes: &[u8]) -> Result<Tree, Refusal> {
+pub(super) fn read_object(
+    info: &ResourceInfo,
+    cx: &Cx,
+    parts: &Parts,
+    bytes: &[u8],
+) -> Result<Tree, Refusal> {
     let content_type = body::content_type(&parts.headers);
-    let decoded = body::decode_object(&content_type, bytes, kind.info())?;
+    let decoded = body::decode_object(&content_type, bytes, info)?;
     let texts: Vec<String> =
         decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     match cx.validation {
@@ -279,18 +301,18 @@ fn read_object(kind: &dyn Kind, cx: &Cx, parts: &Parts, bytes: &[u8]) -> Result<
         Validation::Strict if texts.is_empty() => {}
         Validation::Strict => {
             // Unknown members belong into the same answer.
-            let checked = crate::decode::check(&kind.info().schema, &decoded.tree, kind.info().kind);
+            let checked = crate::decode::check(&info.schema, &decoded.tree, info.kind);
             let unknown = checked.unknown.iter().map(|path| format!("unknown field \"{path}\""));
             let all: Vec<String> = unknown.chain(texts).collect();
-            return Err(Refusal::BadRequest(crate::ops::strict(kind.info(), &all)));
+            return Err(Refusal::BadRequest(crate::ops::strict(info, &all)));
         }
     }
     Ok(decoded.tree)
 }
 
-fn read_patch(kind: &dyn Kind, cx: &Cx, request: &Request<'_>) -> Result<Change, Refusal> {
+pub(super) fn read_patch(info: &ResourceInfo, cx: &Cx, request: &Request<'_>) -> Result<Change, Refusal> {
     let content_type = body::content_type(&request.parts.headers);
-    let served = kind.info().patch_types;
+    let served = info.patch_types;
     let patch_type = PatchType::from_content_type(&content_type).filter(|t| served.contains(t));
     let unknown =
         || Refusal::UnsupportedMediaType(served.iter().map(|t| t.content_type().to_owned()).collect());

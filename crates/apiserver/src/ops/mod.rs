@@ -1,5 +1,6 @@
 //! The verbs, free of HTTP: both doors call these. The caller's right to the verb was asked before; what remains is the scope.
 
+pub mod computed;
 mod create;
 mod delete;
 mod list;
@@ -14,6 +15,7 @@ pub use delete::{DeleteOptions, Deleted, DeletedMany};
 pub use list::{ListOptions, Lister, Match};
 pub use selection::Selection;
 pub use update::Change;
+pub(crate) use update::uid_differs;
 pub use watch::{Event, EventKind, WatchOptions, Watcher};
 
 use crate::field_error::FieldError;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::create::Failure;
 use super::{ATTEMPTS, Api, Source, commit_refusal, conform, corrupt, record};
 use crate::field_error::FieldError;
+use crate::info::ResourceInfo;
 use crate::kind::{Cx, Draft, Kind, Stored, Verb};
 use crate::object::{Record, asked_metadata, check_metadata, fit_type, meta_text, show, take_metadata};
 use crate::patch::{self, PatchError};
@@ -58,10 +59,16 @@ impl Api {
         let info = kind.info();
         let old = before.stored();
         let seen = show(kind, &old, cx).map_err(corrupt)?;
-        let (mut asked, source) = apply(kind, &seen, change)?;
+        let (mut asked, source) = apply(info, &seen, change)?;
         fit_type(info, &mut asked)?;
         conform(info, cx, &mut asked, source)?;
-        check_identity(kind, &old, &asked, source)?;
+        let identity = Identity {
+            name: old.name,
+            uid: &old.meta.uid.to_string(),
+            version: &old.revision.to_string(),
+            uid_differs: &|sent, stored| kind.uid_differs(sent, stored),
+        };
+        identity.check(info, &asked, source)?;
 
         let mut meta = old.meta.clone();
         take_metadata(&asked, &mut meta, cx);
@@ -146,12 +153,12 @@ impl Api {
     }
 }
 
-fn apply(kind: &dyn Kind, seen: &Tree, change: &Change) -> Result<(Tree, Source), Refusal> {
+pub(super) fn apply(info: &ResourceInfo, seen: &Tree, change: &Change) -> Result<(Tree, Source), Refusal> {
     let patched = match change {
         Change::Put(asked) => return Ok((asked.clone(), Source::Body)),
         Change::Json(patch) => patch::json_patch(seen, patch),
         Change::Merge(patch) => Ok(patch::merge_patch(seen, patch)),
-        Change::Strategic(patch) => patch::strategic_merge(&kind.info().schema, seen, patch),
+        Change::Strategic(patch) => patch::strategic_merge(&info.schema, seen, patch),
     };
     match patched {
         Ok(asked) => Ok((asked, Source::Patch)),
@@ -163,43 +170,62 @@ fn apply(kind: &dyn Kind, seen: &Tree, change: &Change) -> Result<(Tree, Source)
     }
 }
 
-/// Name, uid and version in the asked object are those of the stored one, or absent.
-fn check_identity(kind: &dyn Kind, old: &Stored<'_>, asked: &Tree, source: Source) -> Result<(), Refusal> {
-    let info = kind.info();
-    let sent = meta_text(asked, "name");
-    if sent != old.name && source == Source::Patch {
-        return Err(Refusal::Invalid(vec![FieldError::invalid("metadata.name", sent, "field is immutable")]));
-    }
-    if sent.is_empty() {
-        return Err(Refusal::BadRequest(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            old.name
-        )));
-    }
-    if sent != old.name {
-        return Err(Refusal::BadRequest(format!(
-            "the name of the object ({sent}) does not match the name on the URL ({})",
-            old.name
-        )));
-    }
-    let uid = old.meta.uid.to_string();
-    let sent = meta_text(asked, "uid");
-    if !sent.is_empty() && sent != uid {
-        return Err(kind.uid_differs(sent, &uid));
-    }
-    let version = meta_text(asked, "resourceVersion");
-    if version.is_empty() {
-        if info.update_needs_version && source == Source::Body {
+/// What an object must be called, if it says so.
+pub(super) struct Identity<'a> {
+    pub name: &'a str,
+    pub uid: &'a str,
+    pub version: &'a str,
+    pub uid_differs: &'a (dyn Fn(&str, &str) -> Refusal + Sync),
+}
+
+impl Identity<'_> {
+    /// Name, uid and version in the asked object are those of the stored one, or absent.
+    pub(super) fn check(&self, info: &ResourceInfo, asked: &Tree, source: Source) -> Result<(), Refusal> {
+        let sent = meta_text(asked, "name");
+        if sent != self.name && source == Source::Patch {
             return Err(Refusal::Invalid(vec![FieldError::invalid(
-                "metadata.resourceVersion",
-                0,
-                "must be specified for an update",
+                "metadata.name",
+                sent,
+                "field is immutable",
             )]));
         }
-    } else if version != old.revision.to_string() {
-        return Err(Refusal::Conflict(MODIFIED.to_owned()));
+        if sent.is_empty() {
+            return Err(Refusal::BadRequest(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.name
+            )));
+        }
+        if sent != self.name {
+            return Err(Refusal::BadRequest(format!(
+                "the name of the object ({sent}) does not match the name on the URL ({})",
+                self.name
+            )));
+        }
+        let sent = meta_text(asked, "uid");
+        if !sent.is_empty() && sent != self.uid {
+            return Err((self.uid_differs)(sent, self.uid));
+        }
+        let version = meta_text(asked, "resourceVersion");
+        if version.is_empty() {
+            if info.update_needs_version && source == Source::Body {
+                return Err(Refusal::Invalid(vec![FieldError::invalid(
+                    "metadata.resourceVersion",
+                    0,
+                    "must be specified for an update",
+                )]));
+            }
+        } else if version != self.version {
+            return Err(Refusal::Conflict(MODIFIED.to_owned()));
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// The refusal of an update that names another uid (spec U4).
+pub(crate) fn uid_differs(sent: &str, stored: &str) -> Refusal {
+    Refusal::Conflict(format!(
+        "Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}"
+    ))
 }
 
 /// Managed fields as the client wants them (kubectl's migration to server-side apply changes them by hand, spec P7, S9).

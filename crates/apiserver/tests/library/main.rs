@@ -1,6 +1,7 @@
 //! The library as a stranger would use it: a kind that has nothing to do with tokens, over the memory engine, driven through the HTTP door.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod computed;
 mod create;
 mod delete;
 mod delete_many;

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::computed::Dials;
 use crate::widgets::{Places, Widgets, collections};
 
 pub const BASE: &str = "/apis/example.org/v1/widgets";
@@ -136,7 +137,8 @@ pub async fn server_with(options: Options) -> Arc<Server> {
     let mut registry = Registry::new()
         .with(Resource::Stored(widgets.clone()))
         .with(Resource::Stored(Arc::new(Widgets::gadgets())))
-        .with(Resource::Fixed(Arc::new(Places::new())));
+        .with(Resource::Fixed(Arc::new(Places::new())))
+        .with(Resource::Computed(Arc::new(Dials::new())));
     for review in reviews::all(reviews::Schemas {
         self_access: schema(
             schemars::schema_for!(review::SelfSubjectAccessReview),

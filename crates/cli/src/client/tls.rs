@@ -96,7 +96,9 @@ impl ServerCertVerifier for Verifier {
             Err(refusal) => refusal,
         };
         if !self.trusted.iter().any(|trusted| trusted.as_ref() == leaf.as_ref()) {
-            return Err(refusal);
+            // An authority that shows its own certificate is one more stranger.
+            let odd = matches!(&refusal, rustls::Error::InvalidCertificate(CertificateError::Other(_)));
+            return Err(if odd { CertificateError::UnknownIssuer.into() } else { refusal });
         }
         let certificate = ParsedCertificate::try_from(leaf)?;
         rustls::client::verify_server_name(&certificate, name)?;

@@ -13,7 +13,7 @@ pub use catalogue::{Kind, SettingInfo, all, did_you_mean, env_name, find};
 pub use cron::Cron;
 pub use overrides::{BadEnvironment, Overrides};
 pub use table::{Effective, Settings, SettingsTable, Source};
-pub use validate::{Cause, SettingRefusal, validate, validate_write};
+pub use validate::{Cause, SettingRefusal, validate, validate_override, validate_write};
 
 /// The maximum of tokens' ttl.
 pub const MAX_TTL: &str = "auth-token-max-ttl-minutes";

@@ -1,7 +1,7 @@
 //! What a setting may hold (v3-token.md §7.3, DEC42).
 
 use super::cron::Cron;
-use super::{DELETE_AFTER, DISABLE_AFTER, Kind, MAX_TTL, SESSION, SettingInfo};
+use super::{DELETE_AFTER, DISABLE_AFTER, Kind, MAX_TTL, SESSION, SettingInfo, find};
 use crate::duration::{parse_go_duration, quote};
 use crate::time::parse_rfc3339;
 use crate::ttl::{MOST_MINUTES, Minutes};
@@ -95,6 +95,19 @@ pub fn validate(
     }
 }
 
+/// Whether a user's own value may stand in for that of a setting which holds a duration, such as [`DELETE_AFTER`]. Sessions do not bound it: it is one user's
+/// exception. Empty is none.
+///
+/// # Errors
+/// The text for the setting.
+pub fn validate_override(name: &str, value: &str) -> Result<(), SettingRefusal> {
+    let least_ms = match find(name).map(|info| info.kind) {
+        Some(Kind::Duration { least_ms }) => least_ms,
+        _ => 0,
+    };
+    if value.is_empty() { Ok(()) } else { period(value, least_ms).map(|_| ()) }
+}
+
 /// A whole number as Go reads it, with Go's text.
 pub(super) fn integer(value: &str) -> Result<i64, SettingRefusal> {
     let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
@@ -169,21 +182,23 @@ fn length(value: &str) -> Result<(), SettingRefusal> {
 }
 
 fn duration(value: &str, least_ms: i64, session: &str) -> Result<(), SettingRefusal> {
-    let asked = parse_go_duration(value).map_err(|text| invalid(value, &text))?;
-    if asked < 0 {
-        return Err(invalid(value, "negative value"));
-    }
-    if asked == 0 {
-        return Ok(());
-    }
-    if asked < least_ms {
-        return Err(forbidden(&format!("must be at least {}h0m0s", least_ms / 3_600_000)));
-    }
+    let asked = period(value, least_ms)?;
     match integer(session) {
-        Ok(session) if asked < session.saturating_mul(60_000) => {
+        Ok(session) if asked > 0 && asked < session.saturating_mul(60_000) => {
             Err(forbidden(&format!("can't be less than {SESSION}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// A duration in ms: 0, or at least so much.
+fn period(value: &str, least_ms: i64) -> Result<i64, SettingRefusal> {
+    match parse_go_duration(value).map_err(|text| invalid(value, &text))? {
+        ..0 => Err(invalid(value, "negative value")),
+        asked if asked > 0 && asked < least_ms => {
+            Err(forbidden(&format!("must be at least {}h0m0s", least_ms / 3_600_000)))
+        }
+        asked => Ok(asked),
     }
 }
 
@@ -220,7 +235,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{IDLE, all, find};
+    use super::super::{IDLE, all};
     use super::*;
 
     fn with(name: &str, value: &str, others: &[(&str, &str)]) -> Result<(), String> {
@@ -285,6 +300,87 @@ mod tests {
         );
         assert_eq!(with(SESSION, "60", &retention), Ok(()));
         assert_eq!(with(SESSION, "0", &retention), Ok(()));
+    }
+
+    #[test]
+    fn every_interplay_of_the_durations_has_its_text() {
+        let forbidden = |text: &str| Err(format!("value: Forbidden: {text}"));
+        // A session against both durations, the first that is too short is named.
+        let both = [(DISABLE_AFTER, "24h"), (DELETE_AFTER, "336h")];
+        assert_eq!(
+            with(SESSION, "1441", &both),
+            forbidden("can't be greater than disable-inactive-user-after")
+        );
+        let delete = [(DISABLE_AFTER, "0s"), (DELETE_AFTER, "336h")];
+        assert_eq!(
+            with(SESSION, "20161", &delete),
+            forbidden("can't be greater than delete-inactive-user-after")
+        );
+        assert_eq!(with(SESSION, "20160", &delete), Ok(()));
+        assert_eq!(with(SESSION, "1441", &[(DISABLE_AFTER, "0")]), Ok(()), "0 is off");
+        assert_eq!(
+            with(SESSION, "1441", &[(DISABLE_AFTER, "soon")]),
+            Ok(()),
+            "what cannot be read is skipped"
+        );
+        // The durations against a session.
+        let long = [(SESSION, "43200")];
+        for name in [DISABLE_AFTER, DELETE_AFTER] {
+            assert_eq!(
+                with(name, "719h", &long),
+                forbidden("can't be less than auth-user-session-ttl-minutes"),
+                "{name}"
+            );
+            assert_eq!(with(name, "720h", &long), Ok(()), "{name}");
+            assert_eq!(with(name, "0s", &long), Ok(()), "{name}");
+            assert_eq!(with(name, "0", &long), Ok(()), "{name}");
+            assert_eq!(with(name, "", &long), Ok(()), "{name}");
+            assert_eq!(with(name, "719h", &[(SESSION, "long")]), Ok(()), "what cannot be read is skipped");
+        }
+        assert_eq!(text(DELETE_AFTER, "335h59m59s"), "value: Forbidden: must be at least 336h0m0s");
+        assert_eq!(text(DELETE_AFTER, "-1s"), r#"value: Invalid value: "-1s": negative value"#);
+        assert_eq!(
+            text(DELETE_AFTER, "14d"),
+            r#"value: Invalid value: "14d": time: unknown unit "d" in duration "14d""#
+        );
+        assert_eq!(
+            text(IDLE, "x"),
+            r#"value: Invalid value: "x": strconv.ParseInt: parsing "x": invalid syntax"#
+        );
+        assert_eq!(text(IDLE, "-5"), r#"value: Invalid value: "-5": negative value or less than 1 minute"#);
+        for name in ["user-retention-cron", "auth-user-info-resync-cron"] {
+            assert_eq!(
+                text(name, "every hour"),
+                r#"value: Invalid value: "every hour": expected exactly 5 fields, found 2: [every hour]"#
+            );
+            assert_eq!(
+                text(name, "60 * * * *"),
+                r#"value: Invalid value: "60 * * * *": end of range (60) above maximum (59): 60"#
+            );
+        }
+        assert_eq!(
+            text("auth-user-info-max-age-seconds", "1h"),
+            r#"value: Invalid value: "1h": time: invalid duration "1hs""#
+        );
+        assert!(text("user-retention-dry-run", "yes").contains("must be true or false"));
+        // The checks are one-sided.
+        assert_eq!(with(SESSION, "5", &[(IDLE, "960")]), Ok(()));
+    }
+
+    #[test]
+    fn a_users_own_durations_are_checked_like_the_settings_but_for_the_session() {
+        let check = |name, value| validate_override(name, value).map_err(|refusal| refusal.message);
+        for value in ["", "0s", "1s", "1.5h"] {
+            assert_eq!(check(DISABLE_AFTER, value), Ok(()), "{value}");
+        }
+        assert_eq!(check(DELETE_AFTER, "336h0m0s"), Ok(()));
+        assert_eq!(check(DELETE_AFTER, "0s"), Ok(()));
+        assert_eq!(check(DELETE_AFTER, "335h"), Err("value: Forbidden: must be at least 336h0m0s".into()));
+        assert_eq!(check(DISABLE_AFTER, "-1s"), Err(r#"value: Invalid value: "-1s": negative value"#.into()));
+        assert_eq!(
+            check(DISABLE_AFTER, "7d"),
+            Err(r#"value: Invalid value: "7d": time: unknown unit "d" in duration "7d""#.into())
+        );
     }
 
     #[test]

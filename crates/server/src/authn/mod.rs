@@ -163,7 +163,15 @@ async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (
     };
     let own = public_address(state, parts, peer);
     let via_cookie = matches!(source, Source::Cookie(_));
-    if via_cookie && !same_origin::allows(&parts.method, headers, &own, &server_url(state)) {
+    if via_cookie
+        && !same_origin::allows(
+            &parts.method,
+            parts.uri.query().unwrap_or_default(),
+            headers,
+            &own,
+            &server_url(state),
+        )
+    {
         tracing::info!(%client, method = %parts.method, "a session cookie came with an unsafe request of another origin");
         return Err((AuthnFailure::CrossSite, "cross_site"));
     }

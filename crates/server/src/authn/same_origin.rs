@@ -1,8 +1,10 @@
 //! DEC54: a cookie is sent by the browser on its own, so with one an unsafe request also has to show that a page of ours made it.
 //!
 //! Either its `Origin` (or `Referer`, where browsers leave `Origin` out) is ours, or it repeats the CSRF cookie in a header, which pages of other origins can
-//! neither read nor set.
+//! neither read nor set. The query may repeat it too, as in the reference, but only where nothing says that the request comes from elsewhere: a form of a
+//! neighbouring host that could plant cookies could fill in a query as well.
 
+use eartag_apiserver::http::query::Query;
 use http::header::{CONNECTION, ORIGIN, REFERER, UPGRADE};
 use http::{HeaderMap, Method};
 
@@ -11,17 +13,25 @@ use super::cookie;
 
 /// Whether a request with a session cookie may go on. `own` is the request's own address, `server_url` the configured one (or empty).
 #[must_use]
-pub fn allows(method: &Method, headers: &HeaderMap, own: &PublicAddress, server_url: &str) -> bool {
+pub fn allows(
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+    own: &PublicAddress,
+    server_url: &str,
+) -> bool {
     if is_safe(method) && !is_upgrade(headers) {
         return true;
     }
-    repeats_csrf_token(headers) || comes_from_us(headers, own, server_url)
+    let header = headers.get(cookie::CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let from_elsewhere = headers.contains_key(ORIGIN) || headers.contains_key(REFERER);
+    is_csrf_token(headers, header)
+        || comes_from_us(headers, own, server_url)
+        || (!from_elsewhere && is_csrf_token(headers, Query::parse(query).get(cookie::CSRF)))
 }
 
-/// Whether the header repeats the CSRF cookie.
-#[must_use]
-pub fn repeats_csrf_token(headers: &HeaderMap) -> bool {
-    let repeated = headers.get(cookie::CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
+/// Whether this repeats the CSRF cookie.
+fn is_csrf_token(headers: &HeaderMap, repeated: &str) -> bool {
     let token = cookie::value(headers, cookie::CSRF).unwrap_or_default();
     cookie::is(token, repeated)
 }
@@ -60,7 +70,7 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         let own = PublicAddress::parse("https://a.example:8443").unwrap();
-        allows(&method, &headers, &own, "https://server.example/")
+        allows(&method, "action=x&CSRF=abc", &headers, &own, "https://server.example/")
     }
 
     #[test]
@@ -106,7 +116,10 @@ mod tests {
     #[test]
     fn the_csrf_token_stands_in_for_the_origin() {
         assert!(ask(Method::POST, &[("cookie", "R_SESS=x; CSRF=abc"), ("x-api-csrf", "abc")]));
-        for (cookie, header) in [("CSRF=abc", "abd"), ("CSRF=", ""), ("a=b", "abc"), ("CSRF=abc", "")] {
+        assert!(ask(Method::POST, &[("cookie", "CSRF=abc")]), "in the query");
+        assert!(!ask(Method::POST, &[("cookie", "CSRF=abc"), ("origin", "https://x.a.example")]));
+        assert!(!ask(Method::POST, &[("cookie", "CSRF=abc"), ("referer", "https://x.a.example/")]));
+        for (cookie, header) in [("CSRF=abd", "abc"), ("CSRF=", ""), ("a=b", "abc")] {
             assert!(!ask(Method::POST, &[("cookie", cookie), ("x-api-csrf", header)]), "{cookie} {header}");
         }
     }

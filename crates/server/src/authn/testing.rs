@@ -10,9 +10,11 @@ use bytes::Bytes;
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::Tree;
-use eartag_apiserver::http::ApiServer;
+use eartag_apiserver::http::reply::{self, Form};
+use eartag_apiserver::http::{ApiServer, Identity};
 use eartag_apiserver::kind::{Cx, World};
 use eartag_apiserver::ops::Api;
+use eartag_apiserver::refusal::Subject;
 use eartag_apiserver::user::{AUTHENTICATED, UserInfo};
 use eartag_core::collections::{self, GLOBAL_ROLE_BINDINGS, PASSWORDS, USERS};
 use eartag_core::features::{FeatureDefaults, Features};
@@ -34,7 +36,7 @@ use crate::login::session::{Issued, issue};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::state::{DoorOptions, State};
-use crate::{login, resources, seeds, v3};
+use crate::{login, resources, seeds, v1, v3};
 
 /// A clock that tests set, and real randomness.
 pub struct TestWorld(pub AtomicU64);
@@ -67,8 +69,13 @@ pub const NOW_MS: u64 = 1_800_000_000_000;
 impl Scene {
     /// With the built-in roles and nobody in it.
     pub async fn new() -> Scene {
+        Scene::with(Overrides::default()).await
+    }
+
+    /// The same, with settings from the environment.
+    pub async fn with(overrides: Overrides) -> Scene {
         let gate = Arc::new(Gate::new([7; 32]));
-        let settings = SettingsTable::new(Overrides::default());
+        let settings = SettingsTable::new(overrides);
         let tables = Arc::new(Tables::new(settings, Features::new(FeatureDefaults::default()), gate.clone()));
         let store =
             Store::open(Box::new(Memory::new()), collections::all(), tables.clone(), Options::default())
@@ -201,15 +208,34 @@ impl Scene {
         .unwrap()
     }
 
-    /// Sends a request to whichever of the two doors serves the path.
+    /// Sends a request to whichever of these doors serves the path.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let request = request(method, path, headers, body);
         let response = if login::serves(request.uri().path()) {
             login::handle(&self.state, request, &self.peer).await
+        } else if request.uri().path().starts_with("/api") {
+            self.kubernetes(request).await
+        } else if v1::serves(request.uri().path()) {
+            v1::handle(&self.state, request, &self.peer).await
         } else {
             v3::handle(&self.state, request, &self.peer).await
         };
         Answer::read(response).await
+    }
+
+    /// The Kubernetes door, but for its limits.
+    async fn kubernetes(&self, request: Request<Full<Bytes>>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let caller = match super::authenticate(&self.state, &parts, &self.peer).await {
+            Ok(caller) => caller,
+            Err(failure) => {
+                return reply::status(&failure.refusal().status(&Subject::default()), Form::JSON);
+            }
+        };
+        let user = caller.user.clone();
+        let identity = Identity { user, facts: Arc::new(caller), alive: Arc::new(|| true) };
+        let body = body.map_err(std::io::Error::other).boxed_unsync();
+        self.state.server.handle(&parts, body, identity).await
     }
 }
 

@@ -8,11 +8,14 @@ mod fixed;
 mod global_role_bindings;
 mod global_roles;
 mod password_changes;
+mod projects;
 pub(crate) mod rules;
 mod self_users;
 mod settings;
 mod tokens;
-mod users;
+mod user_activities;
+mod user_attributes;
+pub(crate) mod users;
 
 use std::sync::Arc;
 
@@ -84,17 +87,23 @@ pub fn registry(
         )?),
         settings: Arc::new(settings::Settings::new(tables.clone())?),
         features: Arc::new(features::Features::new(tables.clone())?),
+        clusters: Arc::new(clusters::Clusters::new(store.clone())?),
+        projects: Arc::new(projects::Projects::new()?),
     };
     let stored = |kind: &Arc<dyn Kind>| Resource::Stored(kind.clone());
     let mut registry = Registry::new()
         .with(Resource::Fixed(Arc::new(fixed::Namespaces::new()?)))
         .with(stored(&kinds.users))
+        .with(Resource::Stored(Arc::new(user_attributes::UserAttributes::new(
+            tables.clone(),
+            store.clone(),
+        )?)))
         .with(stored(&kinds.global_roles))
         .with(stored(&kinds.global_role_bindings))
         .with(stored(&kinds.legacy_tokens))
         .with(stored(&kinds.settings))
         .with(stored(&kinds.features))
-        .with(Resource::Stored(Arc::new(clusters::Clusters::new(store.clone())?)))
+        .with(stored(&kinds.clusters))
         .with(Resource::Stored(Arc::new(cluster_roles::ClusterRoles::new(tables.clone())?)))
         .with(Resource::Stored(Arc::new(cluster_role_bindings::ClusterRoleBindings::new(
             tables.clone(),
@@ -124,7 +133,8 @@ pub fn registry(
             store.clone(),
             world.clone(),
         )?)))
-        .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)));
+        .with(Resource::Review(Arc::new(self_users::SelfUsers::new()?)))
+        .with(Resource::Computed(Arc::new(user_activities::UserActivities::new(tables.clone())?)));
     Ok((registry, kinds))
 }
 

@@ -10,7 +10,7 @@ use crate::authn::testing::{NOW_MS, Scene};
 use crate::clock::SystemClock;
 use crate::shutdown::{ShutdownTrigger, channel};
 
-fn sweeper(scene: &Scene) -> (Sweeper, ShutdownTrigger) {
+pub(super) fn sweeper(scene: &Scene) -> (Sweeper, ShutdownTrigger) {
     let (trigger, shutdown) = channel();
     let (store, tables) = (scene.state.store.clone(), scene.state.tables.clone());
     let world = Arc::new(SystemWorld::new(SystemClock, None));
@@ -43,7 +43,7 @@ async fn token(scene: &Scene, name: &str, uid: Uid, finalizers: &[&str]) {
     scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
 }
 
-fn names(scene: &Scene, collection: CollectionId) -> Vec<String> {
+pub(super) fn names(scene: &Scene, collection: CollectionId) -> Vec<String> {
     let range = Range { collection, scope: Scope::All, after: None, limit: 100, at: None };
     let page = scene.state.store.range(&range).unwrap();
     page.entries.iter().map(|e| String::from_utf8_lossy(e.key()).into_owned()).collect()

@@ -8,21 +8,30 @@
 //! A further type is a [`V3Resource`](resource::V3Resource) and a line in [`RESOURCES`]. Pages for browsers are made from the answers, in [`view`].
 
 mod asked;
+mod clusters;
 pub mod collection;
+#[cfg(test)]
+mod collection_tests;
 mod dispatch;
 pub mod door;
 #[cfg(test)]
 mod door_tests;
 pub mod error;
+mod features;
 pub mod format;
 mod global_role_bindings;
+mod global_roles;
 pub mod item;
 pub mod page;
+mod projects;
 pub mod reply;
 pub mod request;
 pub mod resource;
+#[cfg(test)]
+mod schema_client_tests;
 pub mod schemas;
 mod select;
+mod settings;
 mod sorted;
 mod tokens;
 #[cfg(test)]
@@ -49,8 +58,16 @@ use crate::listener::{Body, Peer};
 use crate::state::State;
 
 /// The types that are served.
-static RESOURCES: &[&dyn V3Resource] =
-    &[&tokens::Tokens, &users::Users, &global_role_bindings::GlobalRoleBindings];
+static RESOURCES: &[&dyn V3Resource] = &[
+    &tokens::Tokens,
+    &users::Users,
+    &settings::Settings,
+    &features::Features,
+    &global_roles::GlobalRoles,
+    &global_role_bindings::GlobalRoleBindings,
+    &clusters::Clusters,
+    &projects::Projects,
+];
 
 /// Whether a path belongs to this door.
 #[must_use]

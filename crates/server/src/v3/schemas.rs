@@ -9,7 +9,8 @@ use super::item::put;
 use super::resource::{About, Action, Field, FieldType, Preset};
 
 /// Types that have no collection: parts of others, and what actions take.
-static PARTS: &[&About] = &[&CHANGE_PASSWORD, &SET_PASSWORD, &POLICY_RULE, &CLUSTER_CONDITION];
+static PARTS: &[&About] =
+    &[&CHANGE_PASSWORD, &SET_PASSWORD, &POLICY_RULE, &CLUSTER_CONDITION, &FEATURE_STATUS];
 
 static CHANGE_PASSWORD: About = About::part(
     "changePasswordInput",
@@ -48,6 +49,16 @@ static CLUSTER_CONDITION: About = About::part(
         Field::read_only("reason", FieldType::String, "Why it changed, in one word."),
         Field::read_only("status", FieldType::String, "True, False or Unknown."),
         Field::read_only("type", FieldType::String, "The aspect."),
+    ],
+);
+
+static FEATURE_STATUS: About = About::part(
+    "featureStatus",
+    &[
+        Field::read_only("default", FieldType::Boolean, "What holds where nobody chose."),
+        Field::read_only("description", FieldType::String, "What the feature is."),
+        Field::read_only("dynamic", FieldType::Boolean, "Whether a change needs no restart."),
+        Field::read_only("lockedValue", FieldType::Boolean, "The value it is locked to for good, or null."),
     ],
 );
 

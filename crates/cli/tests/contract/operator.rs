@@ -1,81 +1,9 @@
-//! The operator's contract (DESIGN §6), checked on the built binary: exit codes, sentences, files, signals.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! `serve`, `backup` and `restore` (DESIGN §6): exit codes, sentences, files, signals.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-fn eartag(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eartag"));
-    command.current_dir(dir).args(args).stdin(Stdio::null()).env_remove("RUST_LOG");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CATTLE_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    eartag(dir, args).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// A server that answers; killed when dropped.
-struct Server {
-    child: Child,
-    greeting: String,
-}
-
-impl Server {
-    fn start(dir: &Path, args: &[&str]) -> Self {
-        let all: Vec<&str> =
-            ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(args.iter().copied()).collect();
-        let mut child = eartag(dir, &all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut greeting = String::new();
-        while !greeting.contains("curl ") {
-            if out.read_line(&mut greeting).unwrap() == 0 {
-                let mut log = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-                panic!("the server did not start: {log}");
-            }
-        }
-        Self { child, greeting }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    /// The exit code and the log.
-    fn end(mut self) -> (i32, String) {
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap().code().unwrap(), log)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
+use super::support::{Server, code, mode, run, stderr, walk};
 
 #[test]
 fn wrong_usage_is_2_and_a_failure_is_1_with_one_sentence() {
@@ -139,11 +67,6 @@ fn a_first_start_writes_private_files_and_sigterm_ends_with_0() {
     assert!(!again.greeting.contains("password"), "{}", again.greeting);
     again.signal("INT");
     assert_eq!(again.end().0, 0);
-}
-
-fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()
 }
 
 #[test]

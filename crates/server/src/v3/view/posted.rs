@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use eartag_apiserver::Tree;
 use eartag_view::form::{Mode, decode, masked};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, REFERER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -64,7 +64,9 @@ impl Posted {
         let mut parts = asked.parts.clone();
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         parts.headers.remove(CONTENT_LENGTH);
-        if !parts.headers.contains_key(CSRF_HEADER)
+        // Only where nothing says that the form comes from elsewhere: a neighbouring host that could plant the cookie could fill in a form as well.
+        let says_from_where = [CSRF_HEADER, ORIGIN.as_str(), REFERER.as_str()];
+        if !says_from_where.iter().any(|name| parts.headers.contains_key(*name))
             && let Some((_, token)) = pairs.iter().find(|(key, _)| key == "CSRF")
             && let Ok(token) = HeaderValue::from_str(token)
         {

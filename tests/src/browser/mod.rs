@@ -444,7 +444,11 @@ impl Browser {
             // A page with another status than 200 is what many tests ask for.
             .filter(|entry| {
                 let text = entry["message"].as_str().unwrap_or_default();
-                !(entry["source"] == "network" && text.contains("the server responded with a status of"))
+                let answered =
+                    entry["source"] == "network" && text.contains("the server responded with a status of");
+                // What is no more than a recommendation is at these levels.
+                let advice = matches!(entry["level"].as_str(), Some("DEBUG" | "INFO"));
+                !answered && !advice
             })
             .map(|entry| format!("{} {}: {}", entry["level"], entry["source"], entry["message"]))
             .collect()

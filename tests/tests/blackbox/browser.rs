@@ -80,6 +80,8 @@ fn a_browser_without_a_session_logs_in_and_lands_where_it_wanted_to() {
     }
     // A disabled user is told so.
     admin.http.merge(&ann.path(), &json!({"enabled": false})).want(200);
+    browser.cdp("Network.clearBrowserCookies", &json!({}));
+    browser.go("/v3/tokens");
     browser.log_in("ann", &ann.password);
     assert!(browser.text().contains("This user is disabled"), "{}", browser.text());
     assert!(browser.cookie("R_SESS").is_none());

@@ -11,6 +11,7 @@
 )]
 
 mod authorization;
+mod authorization_v3;
 mod bad_input;
 mod browser;
 mod browser_foreign;

@@ -28,7 +28,7 @@ use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 
 use self::object::Shape;
 use crate::authn::{self, AuthnFailure, Caller};
@@ -57,7 +57,7 @@ where
     let base = authn::public_address(state, &parts, peer).base();
     let mut response = match authn::authenticate(state, &parts, peer).await {
         Ok(caller) => {
-            let asked = Asked::new(state, Arc::new(caller), &parts, base.clone());
+            let asked = Asked::new(state, Arc::new(caller), &parts, base);
             let answered = asked.answer(&parts, body).await;
             answered.unwrap_or_else(|stop| stop.into_response())
         }
@@ -67,9 +67,6 @@ where
             Stop::Error(V3Error::of(&refusal, &Subject::default())).into_response()
         }
     };
-    if let Ok(schemas) = HeaderValue::from_str(&format!("{base}/v1/schemas")) {
-        response.headers_mut().insert(HeaderName::from_static("x-api-schemas"), schemas);
-    }
     if parts.method == Method::HEAD {
         *response.body_mut() = reply::body(Vec::new());
     }

@@ -159,8 +159,7 @@ where
         };
     }
     let resource = resource.ok_or_else(nothing_there)?;
-    let fields = fields_of(resource.about(), path, door.query.get("action"));
-    let content = Content::of(&parts.headers, &door.query, fields, *method == Method::PUT);
+    let content = Content::of(&parts.headers);
     let creates =
         *method == Method::POST && matches!(path, Path::Collection(_)) && door.query.get("action").is_empty();
     let decoded = creates && resource.decoded_by_the_language();
@@ -176,22 +175,10 @@ where
     match *path {
         Path::Item(_, id) => Ok(on_item(door, resource, id, method, &body).await?.into()),
         _ if *method == Method::GET && resource.about().collection_methods.contains(&"GET") => {
-            let page = page::wants_page(&parts.headers, &door.query);
+            let page = page::wants_page(&parts.method, &parts.headers, &door.query);
             Ok(Answer::List(Box::new(Collection::open(Arc::clone(door), resource, page).await?)))
         }
         _ => Ok(on_collection(door, resource, method, &body).await?.into()),
-    }
-}
-
-/// The members that a form may have: those of the type, or of what an action takes.
-fn fields_of(about: &'static About, path: &Path<'_>, action: &str) -> Option<&'static About> {
-    let actions = match path {
-        Path::Item(..) => about.resource_actions,
-        _ => about.collection_actions,
-    };
-    match actions.iter().find(|known| known.name == action) {
-        Some(known) => schemas::all().find(|input| input.id == known.input),
-        None => Some(about),
     }
 }
 

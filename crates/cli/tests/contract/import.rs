@@ -182,7 +182,10 @@ fn what_was_imported_works_and_no_clear_secret_is_in_the_data_or_a_backup() {
     assert!(listed.contains("kubectl-shell-u-ann42") && listed.contains("secret plans: none"), "{listed}");
     let login = serde_json::json!({"username": "ann", "password": PASSWORD, "responseType": "json"});
     let (status, session) = curl(dir, "/v3-public/localProviders/local?action=login", None, Some(&login));
-    assert_eq!((status, session["userId"].as_str().unwrap_or_default()), (201, "u-ann42"), "{session}");
+    assert_eq!(status, 201, "{session}");
+    let path = format!("/v3/tokens/{}", session["id"].as_str().unwrap());
+    let (_, session) = curl(dir, &path, session["token"].as_str(), None);
+    assert_eq!(session["userId"], "u-ann42", "{session}");
 
     good(dir, &["backup", "b.tar"]);
     fs::remove_file(dir.join("export.yaml")).unwrap();

@@ -160,7 +160,14 @@ where
     }
     let resource = resource.ok_or_else(nothing_there)?;
     let content = Content::of(&parts.headers);
-    let body = body_of(method, content, body).await?;
+    let creates =
+        *method == Method::POST && matches!(path, Path::Collection(_)) && door.query.get("action").is_empty();
+    let decoded = creates && resource.decoded_by_the_language();
+    let body = match body_of(method, content, body).await {
+        Ok(None) if decoded => Err(V3Error::new(422, "InvalidFormat", "unexpected end of JSON input")),
+        Err(error) if decoded && error.status == 422 => Err(V3Error { code: "InvalidFormat", ..error }),
+        body => body.map(Option::unwrap_or_default),
+    }?;
     // A body may be sent slowly, and the credential revoked meanwhile.
     if !authn::still_good(&door.state, &door.caller) {
         return Err(Stop::MustAuthenticate);
@@ -193,7 +200,10 @@ async fn on_collection(
         return Err(V3Error::method_not_allowed(method));
     }
     door.require(resource, "create", "").await?;
-    let body = about.checked(body, true)?;
+    let body = about.checked(body, true).map_err(|error| match error.code {
+        "InvalidFormat" if resource.decoded_by_the_language() => about.in_the_decoders_words(error, body),
+        _ => error,
+    })?;
     let made = resource.create(door, &body).await?;
     let reply = Reply::created(item(door, resource, &made.object, Rights::default()).await?);
     Ok(Reply { once: made.once, ..reply })

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::MANAGEMENT;
 use crate::http::{Http, Reply, text};
 use crate::server::Server;
-use crate::wait;
 
 /// Tokens at `/v3`.
 pub const V3_TOKENS: &str = "/v3/tokens";
@@ -78,13 +78,10 @@ pub fn works(server: &Server, bearer: &str) -> bool {
     }
 }
 
-/// Writes a setting.
+/// Writes a setting, as kubectl does.
 #[track_caller]
 pub fn set(admin: &Http, name: &str, value: &str) {
-    admin.put(&format!("/v3/settings/{name}"), &json!({"value": value})).want(200);
-    wait::until("the setting to be seen", std::time::Duration::from_secs(5), || {
-        (admin.get(&format!("/v3/settings/{name}")).want(200)["value"] == value).then_some(())
-    });
+    admin.merge(&format!("{MANAGEMENT}/settings/{name}"), &json!({"value": value})).want(200);
 }
 
 impl Reply {

@@ -62,6 +62,9 @@ impl Door {
             }
             _ => {}
         }
+        if let Some(response) = v3::view::front(state, &request, peer) {
+            return response;
+        }
         if login::serves(path) {
             return login::handle(state, request, peer).await;
         }

@@ -326,8 +326,9 @@ impl Browser {
     #[track_caller]
     pub fn press_on(&self, name: &str) {
         let found = self.try_role("button", name).or_else(|| self.try_role("link", name));
-        let found = found
-            .unwrap_or_else(|| panic!("{}: no button or link {name:?} in\n{}", self.url(), self.text_or_source()));
+        let found = found.unwrap_or_else(|| {
+            panic!("{}: no button or link {name:?} in\n{}", self.url(), self.text_or_source())
+        });
         self.click(&found);
     }
 

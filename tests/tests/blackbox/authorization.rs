@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use eartag_tests::http::MERGE;
-use eartag_tests::people::{bind, mint};
-use eartag_tests::{Http, MANAGEMENT, Person, Server, Stream, TOKENS};
+use eartag_tests::people::{bind, login, mint};
+use eartag_tests::v3::{LEGACY, key};
+use eartag_tests::{BOOTSTRAP_PASSWORD, Http, MANAGEMENT, Person, Server, Stream, TOKENS};
 use serde_json::{Value, json};
 
 /// The callers, in the order of the table's columns.
@@ -25,6 +26,9 @@ struct Cast {
     bob: Person,
     others_token: String,
     own_tokens: BTreeMap<String, String>,
+    others_key: String,
+    own_keys: BTreeMap<String, String>,
+    own_sessions: BTreeMap<String, String>,
     passwords: BTreeMap<String, String>,
 }
 
@@ -40,6 +44,13 @@ fn cast() -> Cast {
     );
     let passwords =
         [&admin, &user, &base, &stranger, &disabled].map(|who| (who.id.clone(), who.password.clone())).into();
+    let people = [&admin, &user, &base, &stranger, &disabled, &bob];
+    let own_keys = people.map(|who| (who.id.clone(), key(&who.http, &json!({})).id)).into();
+    let mut own_sessions: BTreeMap<String, String> =
+        people.map(|who| (who.id.clone(), name_of(&who.bearer))).into();
+    // The admin came by a token of a file: a login makes a session, and is remembered.
+    let session = login(&server.anonymous(), "admin", BOOTSTRAP_PASSWORD).want(201);
+    own_sessions.insert(admin.id.clone(), session["id"].as_str().unwrap().to_owned());
     let mut own_tokens = BTreeMap::new();
     for who in [&admin, &user, &base, &disabled] {
         own_tokens.insert(who.id.clone(), who.mint(json!({})).name);
@@ -60,6 +71,7 @@ fn cast() -> Cast {
             format!("{MANAGEMENT}/globalrolebindings"),
             json!({"metadata": {"name": "sample"}, "globalRoleName": "user-base", "userName": bob.id}),
         ),
+        (format!("{MANAGEMENT}/users"), json!({"metadata": {"name": "u-quiet"}, "username": "quiet"})),
         (format!("{rbac}/clusterroles"), json!({"metadata": {"name": "sample"}, "rules": []})),
         (
             format!("{rbac}/clusterrolebindings"),
@@ -81,7 +93,13 @@ fn cast() -> Cast {
         (impersonating, user.id.clone()),
         (server.anonymous(), user.id),
     ];
-    Cast { server, callers, bob, others_token, own_tokens, passwords }
+    let others_key = key(&bob.http, &json!({})).id;
+    Cast { server, callers, bob, others_token, own_tokens, others_key, own_keys, own_sessions, passwords }
+}
+
+/// The name in a bearer value.
+fn name_of(bearer: &str) -> String {
+    bearer.split(':').next().unwrap_or_default().to_owned()
 }
 
 impl Cast {
@@ -91,9 +109,16 @@ impl Cast {
 
     /// The name behind a path's last part, for this caller.
     fn resolve(&self, path: &str, caller: &str) -> String {
-        let own = if path.starts_with(TOKENS) { self.own_tokens[caller].clone() } else { caller.to_owned() };
-        let other = if path.starts_with(TOKENS) { self.others_token.clone() } else { self.bob.id.clone() };
-        path.replace("{own}", &own).replace("{other}", &other)
+        let (own, other) = if path.starts_with(TOKENS) {
+            (&self.own_tokens[caller], &self.others_token)
+        } else if path.starts_with(LEGACY) {
+            (&self.own_keys[caller], &self.others_key)
+        } else if path.contains("/useractivities") {
+            (&self.own_sessions[caller], &self.own_sessions[&self.bob.id])
+        } else {
+            (&caller.to_owned(), &self.bob.id)
+        };
+        path.replace("{own}", own).replace("{other}", other)
     }
 
     /// Asks; gives the status.
@@ -106,15 +131,13 @@ impl Cast {
                 Stream::open(&self.server, http, &format!("{path}?watch=true&resourceVersion={revision}"))
                     .status
             }
-            "create" => {
-                http.post(
-                    &format!("{path}?dryRun=All"),
-                    &body(&path, caller, &self.passwords[caller], &self.bob.id),
-                )
-                .status
-            }
+            "create" => http.post(&format!("{path}?dryRun=All"), &self.body(&path, caller)).status,
             "update" => {
-                let seen = self.admin().get(&path).want(200);
+                let seen = if path.contains("/useractivities") {
+                    json!({"metadata": {"name": path.rsplit('/').next()}, "spec": {}})
+                } else {
+                    self.admin().get(&path).want(200)
+                };
                 http.put(&format!("{path}?dryRun=All"), &seen).status
             }
             "patch" => {
@@ -122,7 +145,11 @@ impl Cast {
                     "PATCH",
                     &format!("{path}?dryRun=All"),
                     MERGE,
-                    Some(br#"{"metadata":{"labels":{"a":"b"}}}"#),
+                    Some(if path.contains("/useractivities") {
+                        b"{}"
+                    } else {
+                        br#"{"metadata":{"labels":{"a":"b"}}}"#
+                    }),
                 )
                 .status
             }
@@ -134,31 +161,36 @@ impl Cast {
             _ => panic!("{verb} is no verb"),
         }
     }
-}
 
-/// Something that can be created.
-fn body(path: &str, caller: &str, password: &str, user: &str) -> Value {
-    match path.rsplit('/').next().unwrap() {
-        "users" => json!({"metadata": {"generateName": "u-"}, "username": "newcomer"}),
-        "globalroles" => json!({"metadata": {"name": "new"}, "displayName": "New"}),
-        "globalrolebindings" => {
-            json!({"metadata": {"generateName": "grb-"}, "globalRoleName": "user-base", "userName": user})
+    /// Something that can be created.
+    fn body(&self, path: &str, caller: &str) -> Value {
+        let (password, user) = (&self.passwords[caller], &self.bob.id);
+        match path.rsplit('/').next().unwrap() {
+            "users" => json!({"metadata": {"generateName": "u-"}, "username": "newcomer"}),
+            "globalroles" => json!({"metadata": {"name": "new"}, "displayName": "New"}),
+            "globalrolebindings" => {
+                json!({"metadata": {"generateName": "grb-"}, "globalRoleName": "user-base", "userName": user})
+            }
+            "clusterroles" => json!({"metadata": {"name": "new"}, "rules": []}),
+            "clusterrolebindings" => {
+                json!({"metadata": {"name": "new"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sample"}})
+            }
+            "passwordchangerequests" => {
+                json!({"spec": {"userID": caller, "currentPassword": password, "newPassword": "long enough to be one"}})
+            }
+            "userattributes" => json!({"metadata": {"name": "u-quiet"}}),
+            "useractivities" => {
+                json!({"metadata": {"name": self.own_sessions[caller]}, "spec": {"tokenID": self.own_sessions[caller]}})
+            }
+            "selfsubjectaccessreviews" => {
+                json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "x"}}})
+            }
+            "subjectaccessreviews" => {
+                json!({"spec": {"user": "x", "resourceAttributes": {"verb": "get", "resource": "x"}}})
+            }
+            "selfsubjectrulesreviews" => json!({"spec": {"namespace": "default"}}),
+            _ => json!({}),
         }
-        "clusterroles" => json!({"metadata": {"name": "new"}, "rules": []}),
-        "clusterrolebindings" => {
-            json!({"metadata": {"name": "new"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sample"}})
-        }
-        "passwordchangerequests" => {
-            json!({"spec": {"userID": caller, "currentPassword": password, "newPassword": "long enough to be one"}})
-        }
-        "selfsubjectaccessreviews" => {
-            json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "x"}}})
-        }
-        "subjectaccessreviews" => {
-            json!({"spec": {"user": "x", "resourceAttributes": {"verb": "get", "resource": "x"}}})
-        }
-        "selfsubjectrulesreviews" => json!({"spec": {"namespace": "default"}}),
-        _ => json!({}),
     }
 }
 

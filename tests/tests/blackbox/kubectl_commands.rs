@@ -428,7 +428,9 @@ fn discovery_commands() {
         "tokens.ext.cattle.io",
         "passwordchangerequests.ext.cattle.io",
         "selfusers.ext.cattle.io",
+        "useractivities.ext.cattle.io",
         "users.management.cattle.io",
+        "userattributes.management.cattle.io",
         "globalroles.management.cattle.io",
         "globalrolebindings.management.cattle.io",
         "settings.management.cattle.io",
@@ -464,6 +466,8 @@ fn discovery_commands() {
         "tokens.ext.cattle.io",
         "passwordchangerequests",
         "selfusers",
+        "useractivities",
+        "userattributes",
         "namespaces",
     ] {
         let explained = k.ok(&["explain", kind]);

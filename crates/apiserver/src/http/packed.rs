@@ -46,7 +46,7 @@ fn packed(
     pieces: impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static,
 ) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
     let packer = GzEncoder::new(Vec::new(), Compression::fast());
-    stream::unfold((Box::pin(pieces), Some(packer)), |(mut pieces, mut packer)| async move {
+    stream::unfold((Box::pin(pieces.fuse()), Some(packer)), |(mut pieces, mut packer)| async move {
         loop {
             let packed = match pieces.next().await {
                 Some(Ok(bytes)) => pack(packer.as_mut()?, &bytes),

@@ -50,6 +50,13 @@ pub fn csrf(token: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{CSRF}={token}; Path=/; Secure; SameSite=Lax")).ok()
 }
 
+/// Whether a repeated token is the cookie's; nothing never is.
+#[must_use]
+pub fn is(token: &str, repeated: &str) -> bool {
+    !token.is_empty()
+        && aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), repeated.as_bytes()).is_ok()
+}
+
 /// Takes both cookies away from the browser (v3-token.md §3.6).
 pub fn clear(headers: &mut HeaderMap) {
     for name in [SESSION, CSRF] {

@@ -5,10 +5,12 @@
 //! POST /v1-public/login ─────────────────────────────┴─→ log_in ┘ failures only (DEC53)             └→ JSON, or the cookie R_SESS
 //! GET  /v3-public/authProviders, /v3-public/localProviders[/local], /v1-public/authproviders
 //! POST /v1/logout
+//! GET, POST /login: the page of the API view
 //! ```
 
 pub mod last_login;
 pub mod logout;
+pub mod page;
 pub mod password;
 mod providers;
 pub mod session;
@@ -54,7 +56,7 @@ pub fn serves(path: &str) -> bool {
     ["/v3-public", "/v1-public"]
         .iter()
         .any(|door| path.strip_prefix(door).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-        || path.trim_end_matches('/') == "/v1/logout"
+        || matches!(path.trim_end_matches('/'), "/v1/logout" | page::PATH)
 }
 
 /// Answers one request. No credentials are needed here, and none that come along are looked at, but for logout.
@@ -65,6 +67,9 @@ where
 {
     let (parts, body) = request.into_parts();
     let address = authn::public_address(state, &parts, peer);
+    if parts.uri.path().trim_end_matches('/') == page::PATH {
+        return page::handle(state, &parts, body, peer, &address).await;
+    }
     let mut reply = answer(state, &parts, body, peer, &address).await.unwrap_or_else(Reply::from);
     if parts.method == Method::HEAD {
         reply.body = None;
@@ -169,10 +174,21 @@ where
         return Err(V3Error::csrf());
     }
     let client = authn::client_address(state, &parts.headers, peer);
-    let owner = verified(state, &login, client).await?;
-    let issued = open_session(state, &owner, &description).await?;
-    tracing::info!(%client, user = %String::from_utf8_lossy(owner.key()), token = %issued.name, "login");
+    let issued = log_in_as(state, &login, client, &description).await?;
     answer_with(&issued, wants_cookie)
+}
+
+/// A session for whoever's password this is.
+async fn log_in_as(
+    state: &Arc<State>,
+    login: &Login,
+    client: IpAddr,
+    description: &str,
+) -> Result<Issued, V3Error> {
+    let owner = verified(state, login, client).await?;
+    let issued = open_session(state, &owner, description).await?;
+    tracing::info!(%client, user = %String::from_utf8_lossy(owner.key()), token = %issued.name, "login");
+    Ok(issued)
 }
 
 /// Nobody else's page may log a browser in: its user would go on working in a stranger's account. Clients that are no browsers send no `Origin`.

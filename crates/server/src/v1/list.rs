@@ -66,7 +66,10 @@ impl Writing {
                 self.stage = Stage::Items;
                 Some(Ok(self.head()))
             }
-            Stage::Items => Some(self.items().await.map_err(io::Error::other)),
+            Stage::Items => Some(self.items().await.map_err(|error| {
+                self.stage = Stage::Over;
+                io::Error::other(error)
+            })),
             Stage::Over => None,
         }
     }

@@ -136,10 +136,7 @@ impl Asked {
         let object = match *method {
             Method::POST | Method::PUT => {
                 let bytes = read_body(body, MAX_BODY).await?;
-                let content = match Content::of(&parts.headers, &self.query, None, false) {
-                    Content::Form(..) => Content::Json,
-                    content => content,
-                };
+                let content = Content::of(&parts.headers);
                 let body = parse(&bytes, content)?;
                 // A body may be sent slowly, and the credential revoked meanwhile.
                 if !authn::still_good(&self.state, &self.caller) {

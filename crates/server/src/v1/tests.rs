@@ -57,7 +57,7 @@ async fn a_token_is_made_read_changed_and_deleted_in_the_shape_of_the_dashboard(
         json!({"error": false, "message": "", "name": "active", "transitioning": false})
     );
     assert_eq!((&metadata["relationships"], &metadata["fields"][0]), (&Tree::Null, &json!(name)));
-    assert_eq!(metadata["fields"][3], "1m");
+    assert_eq!(metadata["fields"][3], "60s");
     for secret in ["value", "bearerToken", "hash"] {
         assert!(body["status"].get(secret).is_none_or(|value| value == ""), "{secret}");
     }

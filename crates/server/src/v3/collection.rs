@@ -165,6 +165,7 @@ impl Writing {
             tokio::task::yield_now().await;
             let door = &self.collection.door;
             if !authn::still_good(&door.state, &door.caller) {
+                self.stage = Stage::Over;
                 return Some(Err(io::Error::other("the credential is no longer good")));
             }
             match self.collection.next().await {
@@ -178,7 +179,10 @@ impl Writing {
                     self.stage = Stage::Over;
                     return Some(Ok(out.into()));
                 }
-                Err(error) => return Some(Err(io::Error::other(error))),
+                Err(error) => {
+                    self.stage = Stage::Over;
+                    return Some(Err(io::Error::other(error)));
+                }
             }
         }
     }

@@ -159,9 +159,15 @@ where
         };
     }
     let resource = resource.ok_or_else(nothing_there)?;
-    let fields = fields_of(resource.about(), path, door.query.get("action"));
-    let content = Content::of(&parts.headers, &door.query, fields, *method == Method::PUT);
-    let body = body_of(method, content, body).await?;
+    let content = Content::of(&parts.headers);
+    let creates =
+        *method == Method::POST && matches!(path, Path::Collection(_)) && door.query.get("action").is_empty();
+    let decoded = creates && resource.decoded_by_the_language();
+    let body = match body_of(method, content, body).await {
+        Ok(None) if decoded => Err(V3Error::new(422, "InvalidFormat", "unexpected end of JSON input")),
+        Err(error) if decoded && error.status == 422 => Err(V3Error { code: "InvalidFormat", ..error }),
+        body => body.map(Option::unwrap_or_default),
+    }?;
     // A body may be sent slowly, and the credential revoked meanwhile.
     if !authn::still_good(&door.state, &door.caller) {
         return Err(Stop::MustAuthenticate);
@@ -169,22 +175,10 @@ where
     match *path {
         Path::Item(_, id) => Ok(on_item(door, resource, id, method, &body).await?.into()),
         _ if *method == Method::GET && resource.about().collection_methods.contains(&"GET") => {
-            let page = page::wants_page(&parts.headers, &door.query);
+            let page = page::wants_page(&parts.method, &parts.headers, &door.query);
             Ok(Answer::List(Box::new(Collection::open(Arc::clone(door), resource, page).await?)))
         }
         _ => Ok(on_collection(door, resource, method, &body).await?.into()),
-    }
-}
-
-/// The members that a form may have: those of the type, or of what an action takes.
-fn fields_of(about: &'static About, path: &Path<'_>, action: &str) -> Option<&'static About> {
-    let actions = match path {
-        Path::Item(..) => about.resource_actions,
-        _ => about.collection_actions,
-    };
-    match actions.iter().find(|known| known.name == action) {
-        Some(known) => schemas::all().find(|input| input.id == known.input),
-        None => Some(about),
     }
 }
 
@@ -206,7 +200,10 @@ async fn on_collection(
         return Err(V3Error::method_not_allowed(method));
     }
     door.require(resource, "create", "").await?;
-    let body = about.checked(body, true)?;
+    let body = about.checked(body, true).map_err(|error| match error.code {
+        "InvalidFormat" if resource.decoded_by_the_language() => about.in_the_decoders_words(error, body),
+        _ => error,
+    })?;
     let made = resource.create(door, &body).await?;
     let reply = Reply::created(item(door, resource, &made.object, Rights::default()).await?);
     Ok(Reply { once: made.once, ..reply })

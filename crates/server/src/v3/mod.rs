@@ -5,18 +5,21 @@
 //!                                                                         list: selected ─→ written while it is sent
 //! ```
 //!
-//! A further type is a [`V3Resource`](resource::V3Resource) and a line in [`RESOURCES`]. Pages for browsers are made from the answers, in [`page`].
+//! A further type is a [`V3Resource`](resource::V3Resource) and a line in [`RESOURCES`]. Pages for browsers are made from the answers, in [`view`].
 
 mod asked;
+#[cfg(test)]
+mod bad_input_tests;
 mod clusters;
 pub mod collection;
+#[cfg(test)]
+mod collection_tests;
 mod dispatch;
 pub mod door;
 #[cfg(test)]
 mod door_tests;
 pub mod error;
 mod features;
-pub mod form;
 pub mod format;
 mod global_role_bindings;
 mod global_roles;
@@ -26,6 +29,8 @@ mod projects;
 pub mod reply;
 pub mod request;
 pub mod resource;
+#[cfg(test)]
+mod schema_client_tests;
 pub mod schemas;
 mod select;
 mod settings;
@@ -34,6 +39,7 @@ mod tokens;
 #[cfg(test)]
 mod tokens_tests;
 mod users;
+pub mod view;
 
 use std::sync::Arc;
 
@@ -46,12 +52,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use self::dispatch::{Answer, Answered};
 use self::format::Format;
-use self::page::Shown;
-use self::reply::Reply;
 pub use self::request::read_body;
 use self::resource::V3Resource;
-use crate::authn::address::PublicAddress;
-use crate::authn::{self, cookie};
+use self::view::frame::Csrf;
+use crate::authn;
 use crate::listener::{Body, Peer};
 use crate::state::State;
 
@@ -82,20 +86,20 @@ where
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let address = authn::public_address(state, &parts, peer);
-    let known = cookie::value(&parts.headers, cookie::CSRF).filter(|token| !token.is_empty());
-    let fresh = (page::is_browser(&parts.headers) && known.is_none()).then(|| {
-        let mut random = [0; 16];
-        state.world.random(&mut random);
-        cookie::csrf_token(random)
-    });
-    let csrf = known.or(fresh.as_deref()).unwrap_or_default();
+    let csrf = page::is_browser(&parts.headers).then(|| Csrf::of(state, &parts.headers));
 
-    let answered = dispatch::answer(state, &parts, &query, body, peer, &address).await;
-    let mut response = write(state, &parts, &query, &address, csrf, answered).await;
+    let mut response = if page::wants_page(&parts.method, &parts.headers, &query) {
+        let token = csrf.as_ref().map_or("", |csrf| csrf.token.as_str());
+        let asked = view::Asked { state, parts: &parts, query: &query, peer, address: &address, csrf: token };
+        view::answer(&asked, body).await
+    } else {
+        let answered = dispatch::answer(state, &parts, &query, body, peer, &address).await;
+        write(&parts, &query, answered).await
+    };
     if let Ok(schemas) = HeaderValue::from_str(&format!("{}/v3/schemas", address.base())) {
         response.headers_mut().insert(HeaderName::from_static("x-api-schemas"), schemas);
     }
-    if let Some(value) = fresh.as_deref().and_then(cookie::csrf) {
+    if let Some(value) = csrf.and_then(|csrf| csrf.fresh) {
         response.headers_mut().append(SET_COOKIE, value);
     }
     if parts.method == Method::HEAD {
@@ -104,20 +108,11 @@ where
     response
 }
 
-/// A page, or JSON or YAML, whichever is wanted.
-async fn write(
-    state: &Arc<State>,
-    parts: &Parts,
-    query: &Query,
-    address: &PublicAddress,
-    csrf: &str,
-    answered: Answered,
-) -> Response<Body> {
+/// JSON or YAML, whichever is wanted.
+async fn write(parts: &Parts, query: &Query, answered: Answered) -> Response<Body> {
     let format = Format::wanted(&parts.headers, query);
     let rename = parts.headers.contains_key("x-api-action-links");
-    let page = page::wants_page(&parts.headers, query);
     let mut reply = match answered.answer {
-        Answer::List(list) if page => list.whole().await.map_or_else(Reply::from, Reply::ok),
         Answer::List(list) => {
             let accept = parts.headers.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
             match list.stream(format, rename, accept).await {
@@ -127,16 +122,6 @@ async fn write(
         }
         Answer::Reply(reply) => reply,
     };
-    if page {
-        let base = address.base();
-        let caller = answered.door.as_ref().filter(|door| !door.public).map(|door| &*door.caller);
-        let about = answered.about;
-        let shown = Shown { state, parts, query, base: &base, caller, about, csrf };
-        reply = match page::render(&shown, reply) {
-            Ok(response) => return response,
-            Err(reply) => reply,
-        };
-    }
     if rename && let Some(body) = &mut reply.body {
         rename_actions(body);
     }

@@ -10,8 +10,6 @@ use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::error::V3Error;
-use super::form;
-use super::resource::About;
 
 /// Largest body, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
@@ -93,59 +91,50 @@ where
 
 /// How bytes are to be read.
 #[derive(Clone, Copy, Debug)]
-pub enum Content<'a> {
+pub enum Content {
     /// JSON. As in the reference whatever the content type says, because `curl -d` says that it sends a form.
     Json,
     /// YAML.
     Yaml,
-    /// A form of the API view, about this type; the flag says that an object is changed.
-    Form(Option<&'a About>, bool),
 }
 
-impl<'a> Content<'a> {
-    /// What the headers and the query say. Only pages of the API view send forms.
+impl Content {
+    /// What the headers say. (Forms of the API view arrive here as JSON already.)
     #[must_use]
-    pub fn of(headers: &HeaderMap, query: &Query, fields: Option<&'a About>, changing: bool) -> Content<'a> {
+    pub fn of(headers: &HeaderMap) -> Content {
         let sent = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/yaml" | "application/x-yaml" | "text/yaml" => Content::Yaml,
-            "application/x-www-form-urlencoded" if query.get("_format") == "html" => {
-                Content::Form(fields, changing)
-            }
             _ => Content::Json,
         }
     }
 }
 
-/// The body of a request that may have one; nothing counts as an empty object.
+/// The body of a request that may have one; `None` if nothing was sent.
 ///
 /// # Errors
 /// 422 for anything that is no object, and those of [`read_body`].
-pub async fn body_of<B>(method: &Method, content: Content<'_>, body: B) -> Result<Map, V3Error>
+pub async fn body_of<B>(method: &Method, content: Content, body: B) -> Result<Option<Map>, V3Error>
 where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     if !matches!(*method, Method::POST | Method::PUT) {
-        return Ok(Map::new());
+        return Ok(None);
     }
     let bytes = read_body(body, MAX_BODY).await?;
-    parse(&bytes, content)
+    if bytes.trim_ascii().is_empty() { Ok(None) } else { parse(&bytes, content).map(Some) }
 }
 
 /// The object that these bytes are.
 ///
 /// # Errors
 /// 422 for anything that is no object.
-pub fn parse(bytes: &[u8], content: Content<'_>) -> Result<Map, V3Error> {
-    if bytes.trim_ascii().is_empty() {
-        return Ok(Map::new());
-    }
+pub fn parse(bytes: &[u8], content: Content) -> Result<Map, V3Error> {
     let decoded = match content {
         Content::Json => decode::from_json(bytes, decode::Limits::default()),
         Content::Yaml => decode::from_yaml(bytes, decode::Limits::default()),
-        Content::Form(about, changing) => return form::body(bytes, about, changing),
     };
     match decoded.map(|decoded| decoded.tree) {
         Ok(Tree::Object(members)) => Ok(members),
@@ -185,12 +174,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_an_object_of_bounded_size_and_depth() {
-        let read = |content: Content<'static>, bytes: Vec<u8>| {
+        let read = |content: Content, bytes: Vec<u8>| {
             body_of(&Method::POST, content, http_body_util::Full::new(Bytes::from(bytes)))
         };
         let json = |bytes: Vec<u8>| read(Content::Json, bytes);
-        assert_eq!(json(b"{\"a\":1}".to_vec()).await.unwrap()["a"], 1);
-        assert!(json(Vec::new()).await.unwrap().is_empty());
+        assert_eq!(json(b"{\"a\":1}".to_vec()).await.unwrap().unwrap()["a"], 1);
+        assert!(json(b" ".to_vec()).await.unwrap().is_none());
         for bad in ["[]", "{", "1", "null", "{\"a\":1} x", "a: 1"] {
             assert_eq!(json(bad.into()).await.unwrap_err().code, "InvalidBodyContent", "{bad}");
         }
@@ -199,23 +188,21 @@ mod tests {
         for content in [Content::Json, Content::Yaml] {
             assert_eq!(read(content, deep.clone().into()).await.unwrap_err().code, "InvalidBodyContent");
         }
-        assert_eq!(read(Content::Yaml, b"a: 1\nb:\n- x\n".to_vec()).await.unwrap()["b"][0], "x");
+        assert_eq!(read(Content::Yaml, b"a: 1\nb:\n- x\n".to_vec()).await.unwrap().unwrap()["b"][0], "x");
         assert_eq!(read(Content::Yaml, b"- a".to_vec()).await.unwrap_err().code, "InvalidBodyContent");
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
         assert_eq!(read(Content::Yaml, bomb.into()).await.unwrap_err().code, "InvalidBodyContent");
     }
 
     #[test]
-    fn the_content_type_says_yaml_and_forms_come_from_pages_only() {
-        let content = |kind: &str, query: &str| {
+    fn the_content_type_says_yaml_and_all_else_is_json() {
+        let content = |kind: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-            format!("{:?}", Content::of(&headers, &Query::parse(query), None, false))
+            format!("{:?}", Content::of(&headers))
         };
-        assert_eq!(content("application/yaml; charset=utf-8", ""), "Yaml");
-        let form = "application/x-www-form-urlencoded";
-        assert_eq!(content(form, ""), "Json");
-        assert_eq!(content(form, "_format=html"), "Form(None, false)");
-        assert_eq!(content("image/png", "_format=html"), "Json");
+        assert_eq!(content("application/yaml; charset=utf-8"), "Yaml");
+        assert_eq!(content("application/x-www-form-urlencoded"), "Json");
+        assert_eq!(content("image/png"), "Json");
     }
 }

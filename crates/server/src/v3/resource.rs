@@ -287,6 +287,43 @@ impl About {
     }
 }
 
+impl About {
+    /// An error about a member's type, as the decoder of the reference's language words it.
+    #[must_use]
+    pub fn in_the_decoders_words(&self, error: V3Error, body: &Map) -> V3Error {
+        let found = match body.get(&error.field) {
+            Some(Tree::String(_)) => "string".to_owned(),
+            Some(Tree::Bool(_)) => "bool".to_owned(),
+            Some(Tree::Array(_)) => "array".to_owned(),
+            Some(Tree::Object(_)) => "object".to_owned(),
+            Some(Tree::Number(number)) if self.kind_of(&error.field) == Some(FieldType::Int) => {
+                format!("number {number}")
+            }
+            _ => "number".to_owned(),
+        };
+        let wanted = match self.kind_of(&error.field) {
+            Some(FieldType::Int) => "int64",
+            Some(FieldType::Boolean) => "bool",
+            Some(FieldType::StringMap) => "map[string]string",
+            Some(FieldType::Strings) => "[]string",
+            _ => "string",
+        };
+        let mut name = self.id.to_owned();
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let message = format!(
+            "json: cannot unmarshal {found} into Go struct field {name}.{} of type {wanted}",
+            error.field
+        );
+        V3Error { message, ..error }
+    }
+
+    fn kind_of(&self, member: &str) -> Option<FieldType> {
+        self.all_fields().find(|field| field.name == member).map(|field| field.kind)
+    }
+}
+
 /// What a create made.
 pub struct Made {
     /// The shown object.
@@ -341,6 +378,12 @@ pub trait V3Resource: Send + Sync + 'static {
 
     /// Every authenticated user may use the collection: what exists for whom is the kind's own scope (tokens, v3-token.md §2). [`Door::may`] says yes.
     fn open(&self) -> bool {
+        false
+    }
+
+    /// Whether the reference hands bodies of creates straight to its language's decoder, whose codes and words clients then know (tokens, v3-token.md §2). All others
+    /// go through its parser of `/v3`, to which no body is an empty object.
+    fn decoded_by_the_language(&self) -> bool {
         false
     }
 

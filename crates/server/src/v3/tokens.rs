@@ -98,6 +98,10 @@ impl V3Resource for Tokens {
         true
     }
 
+    fn decoded_by_the_language(&self) -> bool {
+        true
+    }
+
     /// Their own, administrators' too, unless a user is named (DEC32).
     async fn within(&self, door: &Door) -> Result<Option<Scope>, V3Error> {
         Ok(match door.query.get("userId") {

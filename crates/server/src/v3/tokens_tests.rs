@@ -187,10 +187,22 @@ async fn a_wrong_ttl_is_refused_and_a_long_one_cut() {
     let (scene, ann, _) = two().await;
     let negative = send(&scene, &ann, "POST", "/v3/tokens", json!({"ttl": -1})).await;
     assert_eq!(negative.error(), (422, "MinLimitExceeded", "ttl must not be negative"));
-    assert_eq!(
-        send(&scene, &ann, "POST", "/v3/tokens", json!({"ttl": "1"})).await.error().1,
-        "InvalidFormat"
-    );
+    for (body, why) in [
+        (json!({"ttl": "1"}), "json: cannot unmarshal string into Go struct field Token.ttl of type int64"),
+        (
+            json!({"ttl": 1.5}),
+            "json: cannot unmarshal number 1.5 into Go struct field Token.ttl of type int64",
+        ),
+        (
+            json!({"description": 1}),
+            "json: cannot unmarshal number into Go struct field Token.description of type string",
+        ),
+        (Tree::Null, "unexpected end of JSON input"),
+    ] {
+        assert_eq!(send(&scene, &ann, "POST", "/v3/tokens", body).await.error(), (422, "InvalidFormat", why));
+    }
+    let torn = scene.send("POST", "/v3/tokens", &[("authorization", &ann)], "{").await;
+    assert_eq!(torn.error().1, "InvalidFormat");
     let long = send(&scene, &ann, "POST", "/v3/tokens", json!({"ttl": i64::MAX})).await;
     assert_eq!((long.status, &long.body["ttl"]), (201, &json!(129_600_i64 * 60_000)));
     let none = SettingRecord { value: "0".into(), env: false };

@@ -57,10 +57,35 @@ impl Lens<'_> {
     #[must_use]
     pub fn member(&self, item: &Value, name: &str) -> Shown {
         let item_type = text(item, "type");
+        if item_type == "feature" {
+            return self.of_feature(item, name);
+        }
         let value = match name {
             "kind" if item_type == "token" => item.get("labels").and_then(|l| l.get(KIND_LABEL)),
             _ => item.get(name),
         };
+        self.value(item, name, value)
+    }
+
+    /// Features keep most of what people want to know in `status`; without a value of its own the default is in force.
+    fn of_feature(&self, item: &Value, name: &str) -> Shown {
+        let given = |name: &str| item.get(name).filter(|v| !v.is_null());
+        let status = |name: &str| item.get("status").and_then(|s| s.get(name)).filter(|v| !v.is_null());
+        match (name, self.t.find(&format!("feature.{}", text(item, "id")))) {
+            ("description", Some(about)) => {
+                Shown { kind: "text", text: about.to_owned(), ..Shown::default() }
+            }
+            ("value", _) => {
+                let own = status("lockedValue").or_else(|| given("value"));
+                let shown = self.value(item, name, own.or_else(|| status("default")));
+                let note = if own.is_some() { "" } else { self.t.get("value.by_default") };
+                Shown { note: note.to_owned(), ..shown }
+            }
+            _ => self.value(item, name, given(name).or_else(|| status(name))),
+        }
+    }
+
+    fn value(&self, item: &Value, name: &str, value: Option<&Value>) -> Shown {
         let field = self.schema.and_then(|schema| schema.field(name));
         let kind = field.as_ref().map_or("", |f| f.kind);
         match value {
@@ -265,6 +290,20 @@ mod tests {
         let item = json!({"type": "token", "current": true, "expired": true, "enabled": false});
         let words: Vec<_> = badges(&item, Texts(Lang::En)).into_iter().map(|b| b.text).collect();
         assert_eq!(words, ["this session", "expired", "disabled"]);
+    }
+
+    #[test]
+    fn a_feature_without_a_value_shows_what_is_in_force() {
+        let item = json!({"type": "feature", "id": "x", "value": null, "status": {"default": true, "lockedValue": null, "description": "X."}});
+        let value = lens().member(&item, "value");
+        assert_eq!((value.text.as_str(), value.note.as_str()), ("yes", "by default"));
+        assert_eq!(lens().member(&item, "default").text, "yes");
+        assert_eq!(lens().member(&item, "description").text, "X.");
+        let on = json!({"type": "feature", "id": "x", "value": false, "status": {"default": true, "lockedValue": null}});
+        assert_eq!(
+            (lens().member(&on, "value").text, lens().member(&on, "value").note),
+            ("no".to_owned(), String::new())
+        );
     }
 
     #[test]

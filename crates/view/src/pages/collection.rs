@@ -264,17 +264,21 @@ fn columns(kind: &str, schema: Option<&Schema<'_>>, data: &[Value]) -> Vec<Strin
         "user" => &["id", "username", "name", "description", "created"],
         "setting" => &["id", "value", "default", "source"],
         "feature" => &["id", "value", "default", "description"],
-        "globalRole" => &["id", "name", "description", "builtin", "created"],
+        "globalRole" => &["id", "name", "description", "created"],
         "globalRoleBinding" => &["id", "globalRoleId", "userId", "groupPrincipalId", "created"],
         "cluster" => &["id", "name", "state", "created"],
         "schema" => &["id", "pluralName", "collectionMethods", "resourceMethods"],
         _ => &[],
     };
-    let exists =
-        |name: &str| data.is_empty() || data.iter().any(|item| item.get(name).is_some()) || name == "kind";
+    let exists = |name: &str| {
+        kind == "feature"
+            || data.is_empty()
+            || data.iter().any(|item| item.get(name).is_some())
+            || name == "kind"
+    };
     let declared = |name: &str| {
         matches!(name, "id" | "kind")
-            || kind == "schema"
+            || matches!(kind, "schema" | "feature")
             || schema.is_none_or(|schema| schema.field(name).is_some())
     };
     let mut names: Vec<String> =

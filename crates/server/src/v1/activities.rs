@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use eartag_apiserver::Tree;
 use eartag_apiserver::http::denied;
-use eartag_apiserver::http::query::Query;
 use eartag_apiserver::kind::{Computed, Cx, Resource};
 use eartag_apiserver::ops::{Change, computed};
 use eartag_apiserver::refusal::{Refusal, Subject};
@@ -78,12 +77,8 @@ where
         resource.get(name, &cx).await
     } else {
         let bytes = read_body(body, MAX_BODY).await?;
-        let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let content = match Content::of(&parts.headers, &query, None, false) {
-            Content::Form(..) => Content::Json,
-            content => content,
-        };
-        let asked = Tree::Object(object::asked(info, parse(&bytes, content)?));
+        let body = parse(&bytes, Content::of(&parts.headers))?;
+        let asked = Tree::Object(object::asked(info, body));
         // A body may be sent slowly, and the credential revoked meanwhile.
         if !authn::still_good(state, &caller) {
             return Err(Stop::MustAuthenticate);

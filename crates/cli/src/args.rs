@@ -46,8 +46,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Bring users and tokens over from a Rancher, while no server runs on the data.
     ///
-    /// Reads what kubectl prints there for users.management.cattle.io, tokens.management.cattle.io and globalrolebindings.management.cattle.io, and for the
-    /// secrets of the namespaces cattle-local-user-passwords (passwords) and cattle-tokens (ext tokens), all with -o yaml or -o json. All tokens go on
+    /// Reads what kubectl prints there with -o json (which is read fastest) or -o yaml for users, tokens, globalrolebindings and userattributes, all of
+    /// management.cattle.io, and for the secrets of the namespaces cattle-local-user-passwords (passwords) and cattle-tokens (ext tokens). All tokens go on
     /// working; secrets in clear are hashed on the way. What is here already is left as it is, so the command can be run again.
     Import(ImportArgs),
     /// Make, list and delete the tokens that the system uses itself.

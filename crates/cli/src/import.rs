@@ -64,6 +64,7 @@ fn summary(report: &Report, dry_run: bool, look: Look) -> String {
     for (kind, tally) in [
         ("users", report.users),
         ("passwords", report.passwords),
+        ("user attributes", report.attributes),
         ("global role bindings", report.bindings),
         ("tokens", report.tokens),
         ("ext tokens", report.ext_tokens),

@@ -3,16 +3,14 @@
 mod args;
 mod backup;
 mod client;
-mod duration;
 mod import;
 mod logging;
 mod serve;
 mod system_token;
 mod terminal;
 
-use std::process::ExitCode;
-
 use args::Command;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args_os()) {

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::client::duration::Ttl;
 use crate::client::output::{self, Format, Look, Table};
 use crate::client::{Client, ClientError, Connection, Route};
-use crate::duration::Ttl;
 use crate::terminal;
 
 const TOKENS: &str = "/apis/management.cattle.io/v3/tokens";

@@ -19,6 +19,8 @@ use crate::authn::{self, AuthnFailure, Caller};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::state::State;
+use crate::v3::error::V3Error;
+use crate::v3::reply::Reply;
 use crate::{login, v1, v3, version};
 
 /// Requests that only read, at once (kubernetes-api.md Q1).
@@ -68,13 +70,31 @@ impl Door {
         if login::serves(path) {
             return login::handle(state, request, peer).await;
         }
-        if v3::serves(path) {
-            return v3::handle(state, request, peer).await;
-        }
-        if v1::serves(path) {
-            return v1::handle(state, request, peer).await;
+        if v3::serves(path) || v1::serves(path) {
+            return self.rancher(request, peer).await;
         }
         self.kubernetes(request, peer).await
+    }
+
+    /// The doors that speak Rancher's own dialects, under the same bounds.
+    async fn rancher(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let state = &self.state;
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (gate, kind) = if reads {
+            (&self.reading, RequestKind::ReadOnly)
+        } else {
+            (&self.writing, RequestKind::Mutating)
+        };
+        let Ok(permit) = gate.clone().try_acquire_owned() else {
+            return Reply::from(V3Error::of(&too_many(), &Subject::default())).into_response();
+        };
+        let held = (permit, state.metrics.in_flight(kind));
+        let response = if v1::serves(request.uri().path()) {
+            v1::handle(state, request, peer).await
+        } else {
+            v3::handle(state, request, peer).await
+        };
+        counted(response, held)
     }
 
     async fn kubernetes(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
@@ -97,24 +117,13 @@ impl Door {
             _ => (&self.writing, Some(RequestKind::Mutating)),
         };
         let Ok(permit) = gate.clone().try_acquire_owned() else {
-            let refusal = Refusal::TooManyRequests {
-                message: "Too many requests, please try again later.".to_owned(),
-                retry_after_s: 1,
-            };
-            return reply::status(&refusal.status(&Subject::default()), Form::JSON);
+            return reply::status(&too_many().status(&Subject::default()), Form::JSON);
         };
         let held = kind.map(|kind| state.metrics.in_flight(kind));
         let identity = self.identity(caller);
         let incoming = incoming.map_err(std::io::Error::other).boxed_unsync();
         let response = state.server.handle(&parts, incoming, identity).await;
-        // The answer counts until its last byte is sent.
-        response.map(|body| {
-            body.map_frame(move |frame| {
-                let _ = (&permit, &held);
-                frame
-            })
-            .boxed_unsync()
-        })
+        counted(response, (permit, held))
     }
 
     fn identity(&self, caller: Caller) -> Identity {
@@ -215,6 +224,24 @@ impl Door {
         self.state.world.random(&mut bytes);
         let id = eartag_api::meta::Uid::from_random(bytes).to_string();
         HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
+}
+
+/// The answer counts until its last byte is sent.
+fn counted(response: Response<Body>, held: impl Send + 'static) -> Response<Body> {
+    response.map(|body| {
+        body.map_frame(move |frame| {
+            let _ = &held;
+            frame
+        })
+        .boxed_unsync()
+    })
+}
+
+fn too_many() -> Refusal {
+    Refusal::TooManyRequests {
+        message: "Too many requests, please try again later.".to_owned(),
+        retry_after_s: 1,
     }
 }
 

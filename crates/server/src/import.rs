@@ -18,7 +18,10 @@ use std::sync::Arc;
 
 use eartag_core::collections::{self, IDENTITY};
 use eartag_core::features::{Feature, FeatureDefaults, Features};
-use eartag_storage::{Change, CollectionId, Commit, Entry, Observer, OpenError, Options, Sqlite, Store};
+use eartag_core::usage::Usage;
+use eartag_storage::{
+    Change, CollectionId, Commit, CommitError, Entry, Observer, OpenError, Options, Sqlite, Store,
+};
 use futures_util::stream::{self, StreamExt};
 
 use crate::config::DataPaths;
@@ -29,6 +32,8 @@ pub use read::{Foreign, LARGEST};
 
 /// Commits under way at once.
 const AT_ONCE: usize = 64;
+/// Pages of usage stamps that are written together.
+const PAGES_AT_ONCE: usize = 256;
 
 /// Why nothing, or not everything, was imported. Each text is one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +96,8 @@ pub struct Report {
     pub users: Tally,
     /// Passwords of users.
     pub passwords: Tally,
+    /// Last logins of users and their exceptions from retention.
+    pub attributes: Tally,
     /// Global role bindings.
     pub bindings: Tally,
     /// Legacy tokens.
@@ -124,8 +131,14 @@ pub async fn import(
     let store = Store::open(engine, collections::all(), follows.clone(), Options::default()).await?;
     let outcome = if store.get(IDENTITY, identity::KEY).is_some() {
         let hashed_mark = follows.0.enabled(Feature::TokenHashing);
-        let plan::Plan { stages, report } = plan::plan(&store, foreign, hashed_mark, now_ms, random);
+        let plan::Plan { stages, stamps, mut report } =
+            plan::plan(&store, foreign, hashed_mark, now_ms, random);
         let written = if dry_run { Ok(()) } else { write(&store, stages).await };
+        if let (Ok(()), false) = (&written, dry_run)
+            && let Err(error) = stamp(&store, &stamps).await
+        {
+            report.notes.push(format!("When the tokens were last used could not be kept: {error}."));
+        }
         written.map(|()| report)
     } else {
         Err(ImportError::NeverStarted(paths.database.clone()))
@@ -153,6 +166,26 @@ async fn write(store: &Store, stages: Vec<Vec<Commit>>) -> Result<(), ImportErro
         if let Some(why) = failed {
             return Err(ImportError::Stopped { written, all, why });
         }
+    }
+    Ok(())
+}
+
+/// Adds when tokens were last used to what is known already.
+async fn stamp(store: &Store, stamps: &[plan::Stamped]) -> Result<(), CommitError> {
+    let usage = Usage::new();
+    usage.load(&store.usage_load());
+    for plan::Stamped { token, stamp } in stamps {
+        if let Some(at_s) = stamp.last_used_s {
+            usage.touch(*token, at_s);
+        }
+        if let Some(at_s) = stamp.last_activity_s {
+            usage.report_activity(*token, at_s);
+        }
+    }
+    let mut pages = usage.drain();
+    while !pages.is_empty() {
+        let rest = pages.split_off(pages.len().min(PAGES_AT_ONCE));
+        store.usage_save(std::mem::replace(&mut pages, rest)).await?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ mod reviews;
 mod seed;
 mod seed_tokens_page;
 mod system_tokens;
+mod user_retention;
 mod users;
 mod v3_door;
 mod v3_lists;

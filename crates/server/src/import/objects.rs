@@ -36,6 +36,14 @@ pub(super) struct Object {
     pub is_derived: Option<bool>,
     pub auth_provider: Option<String>,
 
+    pub last_used_at: Option<String>,
+    pub activity_last_seen_at: Option<String>,
+
+    // UserAttribute
+    pub last_login: Option<String>,
+    pub disable_after: Option<String>,
+    pub delete_after: Option<String>,
+
     // GlobalRoleBinding
     pub global_role_name: Option<String>,
     pub user_name: Option<String>,

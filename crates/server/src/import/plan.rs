@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use eartag_api::frame::{self, frame};
 use eartag_api::meta::{Meta, Uid};
+use eartag_api::secret::SecretText;
 use eartag_core::collections::{
-    CLUSTERS, EXT_TOKENS, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, PASSWORDS, USERNAMES, USERS,
+    CLUSTERS, EXT_TOKENS, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, PASSWORDS, USER_ATTRIBUTES,
+    USERNAMES, USERS,
 };
 use eartag_core::import::{ForeignToken, Owner, Taken, Unfit, ext_token, legacy_token, password};
 use eartag_core::names::is_subdomain;
+use eartag_core::settings::{DELETE_AFTER, DISABLE_AFTER, validate_override};
 use eartag_core::time::seconds;
-use eartag_core::{GlobalRoleBindingRecord, PasswordHash, PasswordRecord, UserRecord};
+use eartag_core::usage::Stamp;
+use eartag_core::{GlobalRoleBindingRecord, PasswordRecord, UserAttributeRecord, UserRecord};
 use eartag_storage::{CollectionId, Commit, Condition, Lane, Op, Store, limits};
 
-use super::read::{Binding, Common, Foreign, Password, Token, User};
+use super::read::{Attributes, Binding, Common, Foreign, Password, Token, User};
 use super::{Report, Skipped, Tally};
 use crate::identity::{Random, bytes};
 
@@ -23,7 +27,14 @@ const LONGEST_USERNAME: usize = 253;
 /// What to write, stage by stage, and what to say about it.
 pub(super) struct Plan {
     pub stages: Vec<Vec<Commit>>,
+    pub stamps: Vec<Stamped>,
     pub report: Report,
+}
+
+/// When a token that is new here was used where it comes from.
+pub(super) struct Stamped {
+    pub token: Uid,
+    pub stamp: Stamp,
 }
 
 /// Decides about everything that was read.
@@ -44,10 +55,11 @@ pub(super) fn plan(
         taken: BTreeSet::new(),
         logins: BTreeSet::new(),
         clusters: BTreeSet::new(),
+        stamps: Vec::new(),
     };
-    let mut passwords = foreign.passwords;
-    let users = foreign.users.into_iter().filter_map(|user| planner.user(user, &mut passwords)).collect();
-    planner.left_over(passwords);
+    let mut beside = (foreign.passwords, foreign.attributes);
+    let users = foreign.users.into_iter().filter_map(|user| planner.user(user, &mut beside)).collect();
+    planner.left_over(beside);
     let bindings = foreign.bindings.into_iter().filter_map(|binding| planner.binding(binding)).collect();
     let legacy = foreign.tokens.into_iter().filter_map(|token| planner.legacy_token(token)).collect();
     let ext = foreign.ext_tokens.into_iter().filter_map(|token| planner.ext_token(token)).collect();
@@ -56,13 +68,14 @@ pub(super) fn plan(
         planner.skip(Sort::ExtToken, name, why);
     }
     planner.conclude();
-    Plan { stages: vec![users, bindings, legacy, ext], report: planner.report }
+    Plan { stages: vec![users, bindings, legacy, ext], stamps: planner.stamps, report: planner.report }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
     User,
     Password,
+    Attributes,
     Binding,
     Token,
     ExtToken,
@@ -88,6 +101,16 @@ struct Planner<'a> {
     logins: BTreeSet<String>,
     /// Clusters that tokens are restricted to and that are not here.
     clusters: BTreeSet<String>,
+    stamps: Vec<Stamped>,
+}
+
+/// What comes beside users, by their names.
+type Beside = (BTreeMap<String, Password>, BTreeMap<String, Attributes>);
+
+/// What came beside one user.
+struct Extras {
+    password: Option<Password>,
+    attributes: Option<Attributes>,
 }
 
 /// A token's record and creation time, by the rules of its face.
@@ -101,24 +124,28 @@ enum Standing {
 }
 
 impl Planner<'_> {
-    fn user(&mut self, user: User, passwords: &mut BTreeMap<String, Password>) -> Option<Commit> {
+    fn user(&mut self, user: User, beside: &mut Beside) -> Option<Commit> {
         let name = user.common.name.clone();
-        let given = passwords.remove(&name);
+        let extras = Extras { password: beside.0.remove(&name), attributes: beside.1.remove(&name) };
         let why = match self.standing(USERS, &user.common) {
             _ if !is_subdomain(&name) => Unfit::Name.to_string(),
             _ if user.common.deleting => "it is being deleted".to_owned(),
-            Standing::New => return Some(self.new_user(user, given)),
+            Standing::New => return Some(self.new_user(user, extras)),
             Standing::Present => {
                 self.tally(Sort::User).present += 1;
                 let owner = self.stored_owner(&name)?;
-                let added = self.password_of_present(&user, &owner, given);
+                let added = self.present_user(&user, &owner, extras);
                 self.owners.insert(name, Fate::Here(owner));
-                return added;
+                return Some(added).filter(|commit| !commit.ops.is_empty());
             }
             Standing::Taken(why) => why.to_owned(),
         };
-        if given.is_some() {
-            self.skip(Sort::Password, name.clone(), "its user is left behind");
+        let left = "its user is left behind";
+        if extras.password.is_some() {
+            self.skip(Sort::Password, name.clone(), left);
+        }
+        if extras.attributes.is_some() {
+            self.skip(Sort::Attributes, name.clone(), left);
         }
         // What the first object of this name became is what counts for tokens.
         self.owners.entry(name.clone()).or_insert_with(|| Fate::Skipped(why.clone()));
@@ -126,13 +153,20 @@ impl Planner<'_> {
         None
     }
 
-    fn new_user(&mut self, user: User, given: Option<Password>) -> Commit {
+    fn new_user(&mut self, user: User, extras: Extras) -> Commit {
         let name = user.common.name.clone();
         let meta = self.meta(&user.common, self.created(&user.common));
-        let username = self.login_name(&name, &user.username);
-        let password = self.password(&name, &username, given, user.bcrypt.as_ref().map(|text| text.expose()));
+        let owner = Owner {
+            name: name.clone(),
+            uid: meta.uid,
+            username: self.login_name(&name, &user.username),
+            display_name: user.display_name.clone(),
+        };
+        let bcrypt = user.bcrypt.as_ref().map(SecretText::expose);
+        let password = self.password(&owner, extras.password, bcrypt);
+        let attributes = extras.attributes.and_then(|attributes| self.attributes(&owner, attributes));
         let mut record = UserRecord {
-            username: username.clone(),
+            username: owner.username.clone(),
             display_name: user.display_name,
             description: user.description,
             enabled: user.enabled,
@@ -144,21 +178,60 @@ impl Planner<'_> {
             record.principal_ids.push(own);
         }
         let mut commit = self.create(USERS, &name, frame(&record.encode(), &meta));
-        if !username.is_empty() {
-            self.add(&mut commit, USERNAMES, &username, frame(name.as_bytes(), &self.plain_meta()));
+        if !record.username.is_empty() {
+            self.add(&mut commit, USERNAMES, &record.username, frame(name.as_bytes(), &self.plain_meta()));
         }
-        if let Some(hash) = password {
-            self.add(
-                &mut commit,
-                PASSWORDS,
-                &name,
-                frame(&PasswordRecord { hash }.encode(), &self.plain_meta()),
-            );
+        for (collection, body) in [(PASSWORDS, password), (USER_ATTRIBUTES, attributes)] {
+            if let Some(body) = body {
+                self.add(&mut commit, collection, &name, frame(&body, &self.plain_meta()));
+            }
         }
         self.tally(Sort::User).new += 1;
-        let owner = Owner { name: name.clone(), uid: meta.uid, username, display_name: record.display_name };
         self.owners.insert(name, Fate::Here(owner));
         commit
+    }
+
+    /// What did not come with a user in an earlier run may come in a later one; what is here is never replaced.
+    fn present_user(&mut self, user: &User, owner: &Owner, extras: Extras) -> Commit {
+        let mut commit = Commit::default();
+        let closed = |planner: &Self, collection| {
+            user.common.uid.is_none() || planner.store.get(collection, owner.name.as_bytes()).is_some()
+        };
+        let bcrypt = user.bcrypt.as_ref().map(SecretText::expose);
+        if extras.password.is_some() || bcrypt.is_some() {
+            if closed(self, PASSWORDS) {
+                self.tally(Sort::Password).present += 1;
+            } else if let Some(body) = self.password(owner, extras.password, bcrypt) {
+                self.add(&mut commit, PASSWORDS, &owner.name, frame(&body, &self.plain_meta()));
+            }
+        }
+        if let Some(attributes) = extras.attributes {
+            if closed(self, USER_ATTRIBUTES) {
+                self.tally(Sort::Attributes).present += 1;
+            } else if let Some(body) = self.attributes(owner, attributes) {
+                self.add(&mut commit, USER_ATTRIBUTES, &owner.name, frame(&body, &self.plain_meta()));
+            }
+        }
+        commit
+    }
+
+    /// The last login and the exceptions from retention, or neither: who comes without their exceptions must not be judged by their last login.
+    fn attributes(&mut self, owner: &Owner, attributes: Attributes) -> Option<Vec<u8>> {
+        let overrides =
+            [(DISABLE_AFTER, &attributes.disable_after), (DELETE_AFTER, &attributes.delete_after)];
+        if overrides.into_iter().any(|(setting, value)| validate_override(setting, value).is_err()) {
+            let why = "its exceptions from user retention are not ones that can be kept";
+            self.skip(Sort::Attributes, owner.name.clone(), why);
+            return None;
+        }
+        self.tally(Sort::Attributes).new += 1;
+        let record = UserAttributeRecord {
+            user_uid: owner.uid,
+            last_login_s: attributes.last_login_s,
+            disable_after: attributes.disable_after,
+            delete_after: attributes.delete_after,
+        };
+        Some(record.encode())
     }
 
     /// A login name that somebody has here already stays theirs. The user's tokens are good without one.
@@ -183,56 +256,31 @@ impl Planner<'_> {
         String::new()
     }
 
-    fn password(
-        &mut self,
-        user: &str,
-        username: &str,
-        given: Option<Password>,
-        bcrypt: Option<&str>,
-    ) -> Option<PasswordHash> {
+    fn password(&mut self, owner: &Owner, given: Option<Password>, bcrypt: Option<&str>) -> Option<Vec<u8>> {
         let taken = match (given, bcrypt) {
             (Some(given), _) => password(&given.scheme, &given.hash, &given.salt),
             (None, Some(text)) => password("bcrypt", text.as_bytes(), b""),
             (None, None) => return None,
         };
+        let user = owner.name.clone();
         match taken {
-            Ok(_) if username.is_empty() => {
-                self.skip(Sort::Password, user.to_owned(), "its user has no login name here")
+            Ok(_) if owner.username.is_empty() => {
+                self.skip(Sort::Password, user, "its user has no login name here");
             }
             Ok(hash) => {
                 self.tally(Sort::Password).new += 1;
-                return Some(hash);
+                return Some(PasswordRecord { hash }.encode());
             }
-            Err(why) => self.skip(Sort::Password, user.to_owned(), &why.to_string()),
+            Err(why) => self.skip(Sort::Password, user, &why.to_string()),
         }
         None
     }
 
-    /// A user who came with an earlier run may get the password with a later one; a password that is here is never replaced.
-    fn password_of_present(&mut self, user: &User, owner: &Owner, given: Option<Password>) -> Option<Commit> {
-        if given.is_none() && user.bcrypt.is_none() {
-            return None;
-        }
-        if self.store.get(PASSWORDS, owner.name.as_bytes()).is_some() || user.common.uid.is_none() {
-            self.tally(Sort::Password).present += 1;
-            return None;
-        }
-        let hash = self.password(
-            &owner.name,
-            &owner.username,
-            given,
-            user.bcrypt.as_ref().map(|text| text.expose()),
-        )?;
-        Some(self.create(
-            PASSWORDS,
-            &owner.name,
-            frame(&PasswordRecord { hash }.encode(), &self.plain_meta()),
-        ))
-    }
-
-    fn left_over(&mut self, passwords: BTreeMap<String, Password>) {
-        for user in passwords.into_keys() {
-            self.skip(Sort::Password, user, "its user is not in these files");
+    fn left_over(&mut self, (passwords, attributes): Beside) {
+        let passwords = passwords.into_keys().map(|user| (Sort::Password, user));
+        let attributes = attributes.into_keys().map(|user| (Sort::Attributes, user));
+        for (sort, user) in passwords.chain(attributes) {
+            self.skip(sort, user, "its user is not in these files");
         }
     }
 
@@ -294,8 +342,14 @@ impl Planner<'_> {
             if sort == Sort::Token { (LEGACY_TOKENS, EXT_TOKENS) } else { (EXT_TOKENS, LEGACY_TOKENS) };
         let name = token.common.name.clone();
         let cluster = token.cluster.clone();
+        let past = |at: Option<i64>| at.map(|at| at.min(seconds(self.now_ms)));
+        let stamp =
+            Stamp { last_used_s: past(token.last_used_s), last_activity_s: past(token.last_activity_s) };
         match self.judge(mine, other, token, take) {
             Ok(Some(value)) => {
+                if let Some(head) = frame::head(&value).filter(|_| stamp != Stamp::default()) {
+                    self.stamps.push(Stamped { token: head.uid, stamp });
+                }
                 if !cluster.is_empty() && self.store.get(CLUSTERS, cluster.as_bytes()).is_none() {
                     self.clusters.insert(cluster);
                 }
@@ -434,6 +488,7 @@ impl Planner<'_> {
         match sort {
             Sort::User => &mut self.report.users,
             Sort::Password => &mut self.report.passwords,
+            Sort::Attributes => &mut self.report.attributes,
             Sort::Binding => &mut self.report.bindings,
             Sort::Token => &mut self.report.tokens,
             Sort::ExtToken => &mut self.report.ext_tokens,
@@ -445,6 +500,7 @@ impl Planner<'_> {
         let what = match sort {
             Sort::User => "user",
             Sort::Password => "password of",
+            Sort::Attributes => "attributes of",
             Sort::Binding => "global role binding",
             Sort::Token => "token",
             Sort::ExtToken => "ext token",

@@ -32,6 +32,8 @@ pub struct Foreign {
     pub(super) ext_tokens: Vec<Token>,
     /// By user.
     pub(super) passwords: BTreeMap<String, Password>,
+    /// By user.
+    pub(super) attributes: BTreeMap<String, Attributes>,
     /// Ext tokens as the API shows them, which have no hash.
     pub(super) shown: Vec<String>,
     pub(super) others: u64,
@@ -79,6 +81,15 @@ pub(super) struct Token {
     pub derived: bool,
     pub auth_provider: String,
     pub principal: Principal,
+    pub last_used_s: Option<i64>,
+    pub last_activity_s: Option<i64>,
+}
+
+/// What user retention goes by.
+pub(super) struct Attributes {
+    pub last_login_s: Option<i64>,
+    pub disable_after: String,
+    pub delete_after: String,
 }
 
 pub(super) struct Password {
@@ -149,6 +160,9 @@ impl Foreign {
         match (group, kind.as_str(), namespace.as_str()) {
             (MANAGEMENT, "User", _) => self.users.push(user(object, metadata)),
             (MANAGEMENT, "Token", _) => self.tokens.push(legacy_token(object, metadata)),
+            (MANAGEMENT, "UserAttribute", _) => {
+                self.attributes.insert(metadata.name.unwrap_or_default(), attributes(object));
+            }
             (MANAGEMENT, "GlobalRoleBinding", _) => self.bindings.push(binding(object, metadata)),
             ("ext.cattle.io", "Token", _) => self.shown.push(metadata.name.unwrap_or_default()),
             ("", "Secret", EXT_TOKENS) => self.ext_tokens.push(ext_token(object, metadata)),
@@ -204,6 +218,14 @@ fn user(object: Object, metadata: Metadata) -> User {
     }
 }
 
+fn attributes(object: Object) -> Attributes {
+    Attributes {
+        last_login_s: object.last_login.as_deref().and_then(parse_rfc3339),
+        disable_after: object.disable_after.unwrap_or_default(),
+        delete_after: object.delete_after.unwrap_or_default(),
+    }
+}
+
 fn binding(object: Object, metadata: Metadata) -> Binding {
     Binding {
         common: common(metadata),
@@ -232,6 +254,8 @@ fn legacy_token(object: Object, metadata: Metadata) -> Token {
         derived: object.is_derived.unwrap_or_default(),
         auth_provider: object.auth_provider.unwrap_or_default(),
         principal: object.user_principal.map(principal).unwrap_or_default(),
+        last_used_s: object.last_used_at.as_deref().and_then(parse_rfc3339),
+        last_activity_s: object.activity_last_seen_at.as_deref().and_then(parse_rfc3339),
         common,
     }
 }
@@ -261,6 +285,8 @@ fn ext_token(object: Object, metadata: Metadata) -> Token {
         derived: true,
         auth_provider: String::new(),
         principal: principal.map(ext_principal).unwrap_or_default(),
+        last_used_s: parse_rfc3339(&field("last-used-at")),
+        last_activity_s: parse_rfc3339(&field("last-activity-seen")),
         common,
     }
 }

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use eartag_api::frame;
 use eartag_api::meta::Meta;
 use eartag_core::collections::{
-    EXT_TOKENS, FEATURES, GLOBAL_ROLES, LEGACY_TOKENS, PASSWORDS, USERNAMES, USERS,
+    EXT_TOKENS, FEATURES, GLOBAL_ROLES, LEGACY_TOKENS, PASSWORDS, USER_ATTRIBUTES, USERNAMES, USERS,
 };
 use eartag_core::record::{FeatureRecord, PasswordRecord};
 use eartag_core::verifier::{Place, Presented, Verdict, Verifier};
-use eartag_core::{GlobalRoleRecord, LegacyTokenRecord, PasswordHash, UserRecord};
+use eartag_core::{GlobalRoleRecord, LegacyTokenRecord, PasswordHash, UserAttributeRecord, UserRecord};
 use eartag_storage::{NoObserver, Op};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -425,6 +425,40 @@ async fn only_data_of_a_started_and_stopped_server_is_imported_into() {
     let error = ground.run(&[user("u-ann", "ann", 9)], false).await.unwrap_err();
     assert!(error.to_string().ends_with("is in use by another process"), "{error}");
     server.close().await;
+}
+
+#[tokio::test]
+async fn last_logins_exceptions_and_last_uses_come_along() {
+    let ground = ground(vec![]).await;
+    let attributes = |name: &str, disable_after: &str| {
+        json!({"apiVersion": "management.cattle.io/v3", "kind": "UserAttribute", "metadata": {"name": name},
+            "lastLogin": CREATED, "disableAfter": disable_after, "groupPrincipals": {"local": {"items": []}}})
+    };
+    let used = with(token("token-abcde", "u-ann", SECRET, 1), "/lastUsedAt", json!("2026-04-01T00:00:00Z"));
+    let future = with(token("token-later", "u-ann", SECRET, 2), "/lastUsedAt", json!("2999-04-01T00:00:00Z"));
+    let objects = [
+        user("u-ann", "ann", 9),
+        attributes("u-ann", "240h0m0s"),
+        user("u-bob", "bob", 10),
+        attributes("u-bob", "soon"),
+        used,
+        future,
+    ];
+    let report = ground.import(&objects).await;
+    assert_eq!(report.attributes, tally(1, 0, 1), "{report:?}");
+    assert_eq!(why(&report, "u-bob"), "its exceptions from user retention are not ones that can be kept");
+    assert_eq!(ground.import(&objects).await.attributes, tally(0, 1, 1));
+    let store = ground.store().await;
+    let entry = store.get(USER_ATTRIBUTES, b"u-ann").unwrap();
+    let record = UserAttributeRecord::decode(frame::split(entry.value()).unwrap().0).unwrap();
+    assert_eq!((record.last_login_s, record.user_uid.to_string()), (Some(1_772_442_904), uid(9)));
+    assert_eq!((record.disable_after.as_str(), record.delete_after.as_str()), ("240h0m0s", ""));
+    assert!(store.get(USER_ATTRIBUTES, b"u-bob").is_none(), "who comes without exceptions is not judged");
+    let usage = Usage::new();
+    usage.load(&store.usage_load());
+    let last = |n| usage.get(uid(n).parse().unwrap()).last_used_s;
+    assert_eq!((last(1), last(2), last(3)), (Some(1_775_001_600), Some(1_800_000_000), None));
+    store.close().await;
 }
 
 fn counts(text: &str) -> Result<(usize, usize, u64), String> {

@@ -297,14 +297,10 @@ async fn the_password_of_somebody_with_more_rights_cannot_be_set() {
     assert_eq!(answer.error().0, 403, "{}", answer.body);
     let answer = scene.send("POST", &path("user-ann"), &[("authorization", &bearer)], &body).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    for (user, actions) in [("user-root", &[][..]), ("user-ann", &["setpassword"])] {
+    for (user, may) in [("user-root", false), ("user-ann", true)] {
         let shown = scene.send("GET", &format!("/v3/users/{user}"), &[("authorization", &bearer)], "").await;
-        let offered: Vec<&str> = shown.body["actions"]
-            .as_object()
-            .into_iter()
-            .flat_map(|actions| actions.keys().map(String::as_str))
-            .collect();
-        assert_eq!((shown.status, offered.as_slice()), (200, actions), "{}", shown.body);
+        let offered = shown.body["actions"].get("setpassword").is_some();
+        assert_eq!((shown.status, offered), (200, may), "{}", shown.body);
     }
     scene.peer = system_admin();
     assert_eq!(scene.send("POST", &path("user-root"), &[], &body).await.status, 200);

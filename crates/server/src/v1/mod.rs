@@ -9,8 +9,11 @@
 //! DELETE /v1/ext.cattle.io.tokens/<name>   204
 //! ```
 //!
+//! and `/v1/ext.cattle.io.useractivities`, by which it reports that somebody is there ([`activities`]).
+//!
 //! An object is Kubernetes' own with `id`, `type` and `links` beside it, and with `fields` (its row in a table), `relationships` and `state` in its metadata.
 
+mod activities;
 mod list;
 mod object;
 #[cfg(test)]
@@ -28,7 +31,7 @@ use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 
 use self::object::Shape;
 use crate::authn::{self, AuthnFailure, Caller};
@@ -44,7 +47,9 @@ const COLLECTION: &str = "/v1/ext.cattle.io.tokens";
 /// Whether a path belongs to this door.
 #[must_use]
 pub fn serves(path: &str) -> bool {
-    path.strip_prefix(COLLECTION).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    [COLLECTION, activities::COLLECTION]
+        .into_iter()
+        .any(|door| path.strip_prefix(door).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// Answers one request.
@@ -56,8 +61,12 @@ where
     let (parts, body) = request.into_parts();
     let base = authn::public_address(state, &parts, peer).base();
     let mut response = match authn::authenticate(state, &parts, peer).await {
+        Ok(caller) if activities::serves(parts.uri.path()) => {
+            let answered = activities::answer(state, caller, &parts, body, &base).await;
+            answered.unwrap_or_else(|stop| stop.into_response())
+        }
         Ok(caller) => {
-            let asked = Asked::new(state, Arc::new(caller), &parts, base.clone());
+            let asked = Asked::new(state, Arc::new(caller), &parts, base);
             let answered = asked.answer(&parts, body).await;
             answered.unwrap_or_else(|stop| stop.into_response())
         }
@@ -67,9 +76,6 @@ where
             Stop::Error(V3Error::of(&refusal, &Subject::default())).into_response()
         }
     };
-    if let Ok(schemas) = HeaderValue::from_str(&format!("{base}/v1/schemas")) {
-        response.headers_mut().insert(HeaderName::from_static("x-api-schemas"), schemas);
-    }
     if parts.method == Method::HEAD {
         *response.body_mut() = reply::body(Vec::new());
     }
@@ -142,7 +148,7 @@ impl Asked {
                 if !authn::still_good(&self.state, &self.caller) {
                     return Err(Stop::MustAuthenticate);
                 }
-                object::asked(&*self.kind, body)
+                object::asked(self.kind.info(), body)
             }
             _ => Map::new(),
         };

@@ -1,6 +1,6 @@
 //! Between Kubernetes' objects and the shape of this door.
 
-use eartag_apiserver::kind::Kind;
+use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::{Map, Tree};
 use serde_json::json;
 
@@ -40,21 +40,26 @@ impl Shape {
                 put(&mut links, link, url.clone());
             }
         }
-        if let Some(metadata) = object.get_mut("metadata") {
-            put(metadata, "fields", fields);
-            put(metadata, "relationships", Tree::Null);
-            let state = json!({"error": false, "message": "", "name": "active", "transitioning": false});
-            put(metadata, "state", state);
-        }
-        put(&mut object, "id", name);
-        put(&mut object, "type", TYPE);
-        put(&mut object, "links", links);
+        dress(&mut object, TYPE, name, fields, links);
         Ok(object)
     }
 }
 
+/// Adds what this door shows beside Kubernetes' own.
+pub fn dress(object: &mut Tree, kind: &str, name: String, fields: Vec<Tree>, links: Tree) {
+    if let Some(metadata) = object.get_mut("metadata") {
+        put(metadata, "fields", fields);
+        put(metadata, "relationships", Tree::Null);
+        let state = json!({"error": false, "message": "", "name": "active", "transitioning": false});
+        put(metadata, "state", state);
+    }
+    put(object, "id", name);
+    put(object, "type", kind);
+    put(object, "links", links);
+}
+
 /// The Kubernetes object that a body means: what this door adds is taken off again, and what clients may leave out is added.
-pub fn asked(kind: &dyn Kind, mut body: Map) -> Map {
+pub fn asked(info: &ResourceInfo, mut body: Map) -> Map {
     for member in ["id", "type", "links", "actions"] {
         body.remove(member);
     }
@@ -63,7 +68,6 @@ pub fn asked(kind: &dyn Kind, mut body: Map) -> Map {
             metadata.remove(*member);
         });
     }
-    let info = kind.info();
     for (member, value) in [("apiVersion", info.api_version()), ("kind", info.kind.to_owned())] {
         if body.get(member).is_none_or(Tree::is_null) {
             body.insert(member.to_owned(), value.into());

@@ -178,3 +178,44 @@ async fn the_door_is_closed_while_the_feature_is_off() {
     scene.put(eartag_core::collections::FEATURES, "ext-tokens", off.encode()).await;
     assert_eq!(send(&scene, &ann, "GET", TOKENS, Tree::Null).await.error().1, "NotFound");
 }
+
+#[tokio::test]
+async fn the_dashboard_reports_activity_by_put_and_learns_when_the_session_ends() {
+    let scene = Scene::new().await;
+    let owner = scene.user("user-ann", "ann", None, "user").await;
+    let session = scene.token(&owner, true, "").await;
+    let bob = scene.user("user-bob", "bob", None, "user").await;
+    let bob = format!("Bearer {}", scene.token(&bob, true, "").await.bearer.expose());
+    let ann = format!("Bearer {}", session.bearer.expose());
+    let path = format!("/v1/ext.cattle.io.useractivities/{}", session.name);
+    let read = send(&scene, &ann, "GET", &path, Tree::Null).await;
+    assert_eq!((read.status, &read.body["type"]), (200, &json!("ext.cattle.io.useractivity")));
+    assert_eq!((&read.body["id"], &read.body["status"]["expiresAt"]), (&json!(session.name), &json!("")));
+    let url = format!("https://a.example{path}");
+    let view = format!("https://a.example/apis/ext.cattle.io/v1/useractivities/{}", session.name);
+    assert_eq!(read.body["links"], json!({"self": url, "update": url, "view": view}));
+    // As it does: what it read, with a spec of its own.
+    let mut report = read.body.clone();
+    report["spec"] = json!({"tokenId": session.name, "seenAt": "2027-01-15T08:00:00.000Z"});
+    let put = send(&scene, &ann, "PUT", &path, report.clone()).await;
+    assert_eq!(
+        (put.status, &put.body["spec"]["seenAt"]),
+        (200, &json!("2027-01-15T08:00:00Z")),
+        "{}",
+        put.body
+    );
+    assert_eq!(put.body["status"]["expiresAt"], "2027-01-16T00:00:00Z");
+    let posted = json!({"type": "ext.cattle.io.useractivity", "metadata": {"name": session.name}});
+    assert_eq!(send(&scene, &ann, "POST", "/v1/ext.cattle.io.useractivities", posted).await.status, 201);
+    let foreign = send(&scene, &bob, "PUT", &path, report).await;
+    assert_eq!((foreign.status, &foreign.body["code"]), (404, &json!("NotFound")));
+    assert_eq!(send(&scene, &bob, "GET", &path, Tree::Null).await.status, 404);
+    let key = scene.token(&owner, false, "").await;
+    let key = format!("/v1/ext.cattle.io.useractivities/{}", key.name);
+    let refused = send(&scene, &ann, "GET", &key, Tree::Null).await;
+    assert_eq!((refused.status, &refused.body["code"]), (403, &json!("PermissionDenied")));
+    assert!(refused.body["message"].as_str().unwrap().ends_with("not a session token"));
+    for (method, path) in [("GET", "/v1/ext.cattle.io.useractivities"), ("DELETE", path.as_str())] {
+        assert_eq!(send(&scene, &ann, method, path, Tree::Null).await.status, 405, "{method} {path}");
+    }
+}

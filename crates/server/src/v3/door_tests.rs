@@ -75,7 +75,12 @@ async fn a_user_is_created_read_changed_and_deleted() {
     assert!(created.body.get("password").is_none());
     let url = format!("https://a.example/v3/users/{id}");
     assert_eq!(created.body["links"], json!({"self": url, "update": url, "remove": url}));
-    assert_eq!(created.body["actions"], json!({"setpassword": format!("{url}?action=setpassword")}));
+    let actions = ["refreshauthprovideraccess", "setpassword"];
+    let actions: Map =
+        actions.iter().map(|a| ((*a).to_owned(), format!("{url}?action={a}").into())).collect();
+    assert_eq!(created.body["actions"], Tree::Object(actions));
+    let refresh = format!("/v3/users/{id}?action=refreshauthprovideraccess");
+    assert_eq!(scene.send("POST", &refresh, &[], "").await.status, 200);
     assert_eq!(created.body["createdTS"], 1_800_000_000_000_i64);
 
     let path = format!("/v3/users/{id}");

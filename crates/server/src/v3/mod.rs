@@ -45,10 +45,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use eartag_apiserver::http::query::Query;
+use eartag_apiserver::http::reply as wire;
 use eartag_apiserver::{Map, Tree};
 use http::header::{ACCEPT_ENCODING, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use self::dispatch::{Answer, Answered};
 use self::format::Format;
@@ -125,7 +126,13 @@ async fn write(parts: &Parts, query: &Query, answered: Answered) -> Response<Bod
     if rename && let Some(body) = &mut reply.body {
         rename_actions(body);
     }
-    reply.into_response_as(format)
+    let created = reply.status == StatusCode::CREATED;
+    let mut response = reply.into_response_as(format);
+    // What is created here is what the client gets to see in the answer: the reference does not warn of it.
+    if let Some(door) = answered.door.filter(|_| !created) {
+        wire::warn(&mut response, &door.cx.take_warnings());
+    }
+    response
 }
 
 /// `X-API-Action-Links` asks for `actions` under the name `actionLinks`.

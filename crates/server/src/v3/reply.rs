@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroize;
 
 use super::error::V3Error;
 use super::format::Format;
@@ -70,7 +71,11 @@ impl Reply {
         if let (Some(Tree::Object(members)), Some((name, secret))) = (&mut tree, &self.once) {
             members.insert((*name).to_owned(), secret.expose_secret().into());
         }
-        let bytes = tree.map(|tree| format.write(&tree)).unwrap_or_default();
+        let bytes = tree.as_ref().map(|tree| format.write(tree)).unwrap_or_default();
+        let shown = self.once.as_ref().and_then(|(name, _)| tree.as_mut()?.get_mut(*name));
+        if let Some(Tree::String(secret)) = shown {
+            secret.zeroize();
+        }
         let mut response = Response::new(body(bytes));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -113,6 +118,17 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_secret_is_in_the_bytes_of_the_one_reply() {
+        let reply = Reply {
+            once: Some(("token", SecretString::from("token-x:s3cret".to_owned()))),
+            ..Reply::created(serde_json::json!({"id": "token-x"}))
+        };
+        assert!(!format!("{reply:?}").contains("s3cret"));
+        let bytes = reply.into_response().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(&bytes[..], br#"{"id":"token-x","token":"token-x:s3cret"}"#);
+    }
 
     #[test]
     fn errors_keep_their_status_and_say_when_to_come_back() {

@@ -157,6 +157,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deprecated_setting_is_written_with_a_warning() {
+        let scene = admin(&[]).await;
+        let path = "/v3/settings/kubeconfig-token-ttl-minutes";
+        let changed = scene.send("PUT", path, &[], r#"{"value": "900"}"#).await;
+        assert_eq!((changed.status, &changed.body["value"]), (200, &json!("900")));
+        assert!(changed.headers["warning"].to_str().unwrap().starts_with("299 - "));
+        let other = scene.send("PUT", MAX, &[], r#"{"value": "9000"}"#).await;
+        assert!(!other.headers.contains_key("warning"));
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_changed_says_so_in_the_words_of_the_reference() {
         let scene = admin(&[("CATTLE_PASSWORD_MIN_LENGTH", "14")]).await;
         let put = async |name: &str, body: &str| {

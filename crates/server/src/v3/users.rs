@@ -46,12 +46,20 @@ static ABOUT: About = About {
     ],
     collection_methods: &["GET", "POST"],
     resource_methods: &["GET", "PUT", "DELETE"],
-    collection_actions: &[Action { name: CHANGE, input: "changePasswordInput", output: "" }],
-    resource_actions: &[Action { name: SET, input: "setPasswordInput", output: "user" }],
+    collection_actions: &[
+        Action { name: CHANGE, input: "changePasswordInput", output: "" },
+        Action { name: REFRESH, input: "", output: "" },
+    ],
+    resource_actions: &[
+        Action { name: REFRESH, input: "", output: "" },
+        Action { name: SET, input: "setPasswordInput", output: "user" },
+    ],
 };
 
 const CHANGE: &str = "changepassword";
 const SET: &str = "setpassword";
+/// Asks the authentication providers anew who a user is. The one there is, the local one, keeps nothing that could be out of date.
+const REFRESH: &str = "refreshauthprovideraccess";
 
 #[async_trait]
 impl V3Resource for Users {
@@ -168,21 +176,32 @@ impl V3Resource for Users {
     async fn actions(&self, door: &Door, object: &Tree) -> Vec<&'static str> {
         let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
         let local = !text(object, "username").is_empty();
-        let may = local
+        let may_set = local
             && door.may(self, "update", name).await.unwrap_or(false)
             && overrules(door, name).await.is_ok();
-        if may { vec![SET] } else { Vec::new() }
+        let may_refresh = door.may(self, "create", "").await.unwrap_or(false);
+        [(REFRESH, may_refresh), (SET, may_set)]
+            .iter()
+            .filter(|(_, may)| *may)
+            .map(|(name, _)| *name)
+            .collect()
     }
 
     async fn actions_on_all(&self, door: &Door) -> Vec<&'static str> {
-        if Passwords::of(&door.state).stored(&door.caller.user.name).is_some() {
-            vec![CHANGE]
-        } else {
-            Vec::new()
-        }
+        let has_password = Passwords::of(&door.state).stored(&door.caller.user.name).is_some();
+        let may_refresh = door.may(self, "create", "").await.unwrap_or(false);
+        [(CHANGE, has_password), (REFRESH, may_refresh)]
+            .iter()
+            .filter(|(_, may)| *may)
+            .map(|(name, _)| *name)
+            .collect()
     }
 
     async fn act(&self, door: &Door, name: &str, action: &str, body: &Map) -> Result<Reply, V3Error> {
+        if action == REFRESH {
+            door.require(self, "create", "").await?;
+            return door.object(self, name).await.map(|_| Reply::empty());
+        }
         if action != SET {
             return Err(V3Error::invalid_action(action));
         }
@@ -204,6 +223,9 @@ impl V3Resource for Users {
     }
 
     async fn act_on_all(&self, door: &Door, action: &str, body: &Map) -> Result<Reply, V3Error> {
+        if action == REFRESH {
+            return door.require(self, "create", "").await.map(|()| Reply::empty());
+        }
         if action != CHANGE {
             return Err(V3Error::invalid_action(action));
         }

@@ -27,7 +27,7 @@ mod when;
 
 pub use chrome::Page;
 pub use lang::{LANGUAGE_COOKIE, Lang};
-pub use link::{filter_target, local_path};
+pub use link::{encoded, filter_target, local_path};
 pub use texts::Texts;
 
 /// What pages may load and do: one stylesheet, one icon, forms to this server; nothing else, and nobody may frame them.

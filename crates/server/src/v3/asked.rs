@@ -2,17 +2,18 @@
 
 use eartag_apiserver::http::query::Query;
 use eartag_apiserver::{Map, Tree};
+use eartag_view::encoded;
 use serde_json::json;
 
 use super::error::V3Error;
 use super::item::put;
-use super::page::PAGE_ITEMS;
+use super::page::{MOST_PAGE_ITEMS, PAGE_ITEMS};
 use super::resource::{About, Field, FieldType};
 use super::sorted::{Key, Position};
 
 /// What `pagination.limit` says where the client does not: nothing is cut there.
 const DEFAULT_LIMIT: usize = 1000;
-/// Most items of a page.
+/// Most items of one answer that has a limit. (Of a page for browsers: [`MOST_PAGE_ITEMS`].)
 const MAX_LIMIT: usize = 10_000;
 /// Longer sort keys are looked up again, for the sake of the URL.
 const LONGEST_MARKED_KEY: usize = 256;
@@ -79,6 +80,7 @@ impl Asked {
         };
         let (limit, said) = match limit {
             None if page => (Some(PAGE_ITEMS), PAGE_ITEMS),
+            Some(limit) if page => (Some(limit.min(MOST_PAGE_ITEMS)), limit.min(MOST_PAGE_ITEMS)),
             limit => (limit, said),
         };
         let sort = fields.iter().copied().find(|field| field.name == query.get("sort"));
@@ -218,21 +220,6 @@ fn plain(value: Option<&Tree>) -> String {
     }
 }
 
-/// Percent-encoding of everything that is not unreserved.
-pub fn encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -305,6 +292,12 @@ mod tests {
         let page = |query: &str| Asked::parse(&THING, &Query::parse(query), true).unwrap();
         assert_eq!(page("").limit, Some(PAGE_ITEMS));
         assert_eq!(page("limit=7").limit, Some(7));
+        assert_eq!(page("limit=-1").limit, Some(PAGE_ITEMS));
+        for query in ["limit=501", "limit=10000", "limit=99999999"] {
+            let cut = page(query).pagination("u", Some("t"), None);
+            assert_eq!((page(query).limit, &cut["limit"]), (Some(500), &json!(500)), "{query}");
+            assert_eq!(cut["next"], "u?marker=t&limit=500");
+        }
         let form = page("_view=action&name=logout");
         assert_eq!((form.limit, form.filters.len()), (Some(1), 0));
     }

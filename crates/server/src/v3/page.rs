@@ -1,6 +1,7 @@
 //! When a page of the API view is wanted instead of JSON; the pages are made in [`view`](super::view). For pages
 //!
-//! * collections without `limit` are cut after [`PAGE_ITEMS`] items (`pagination.next`, `first` and `partial` lead on);
+//! * collections without `limit` are cut after [`PAGE_ITEMS`] items, and with one after [`MOST_PAGE_ITEMS`] (`pagination.limit` says so;
+//!   `pagination.next`, `first` and `partial` lead on);
 //! * with `_view` in the query (a form is shown) filters are ignored and one item is read, because `name` names an action there.
 
 use eartag_apiserver::http::query::Query;
@@ -9,6 +10,8 @@ use http::{HeaderMap, Method};
 
 /// Items on a page of a collection for which the query names no `limit`.
 pub const PAGE_ITEMS: usize = 100;
+/// Most items on a page, whatever the query says: a page shows each of them twice and is made in one piece.
+pub const MOST_PAGE_ITEMS: usize = 500;
 
 /// Whether to show a page (v3-token.md §1.6): asked for by name, or a browser that reads and takes anything. Scripts in browsers that change something get JSON.
 #[must_use]

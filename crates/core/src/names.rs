@@ -107,6 +107,15 @@ pub fn random_name(prefix: &str, random: Random<'_>) -> String {
     format!("{}{suffix}", prefix.get(..end).unwrap_or_default())
 }
 
+/// Whether the key of a label or annotation is of `cattle.io` or a domain below it: what such keys say is the system's to say.
+#[must_use]
+pub fn is_of_the_system(key: &str) -> bool {
+    const DOMAIN: &str = "cattle.io";
+    let above =
+        |domain: &str| domain.strip_suffix(DOMAIN).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    key.split_once('/').is_some_and(|(domain, _)| above(domain))
+}
+
 /// Why the text is no label value, in Kubernetes' words; `None` if it is one.
 #[must_use]
 pub fn bad_label_value(text: &str) -> Option<&'static str> {
@@ -154,6 +163,20 @@ mod tests {
         assert_eq!(TokenName::random(&mut zeros).as_str(), "token-bbbbb");
         assert_eq!(random_name(&"x".repeat(100), &mut zeros).len(), 63);
         assert_eq!(random_name(&"ä".repeat(100), &mut zeros).chars().count(), 29 + 5);
+    }
+
+    #[test]
+    fn keys_of_the_system_are_those_of_its_domain_and_the_domains_below() {
+        for own in
+            ["cattle.io/a", "field.cattle.io/creatorId", "authn.management.cattle.io/kind", "cattle.io/"]
+        {
+            assert!(is_of_the_system(own), "{own}");
+        }
+        for other in
+            ["mycattle.io/a", "cattle.io", "a", "", "/a", "cattle.io.evil/a", "a/cattle.io/b", "cattle.iox/a"]
+        {
+            assert!(!is_of_the_system(other), "{other}");
+        }
     }
 
     #[test]

@@ -344,10 +344,6 @@ impl Common {
     /// Labels that people gave; those of the systems say things about the system they came from.
     pub(super) fn own_labels(&self) -> BTreeMap<String, String> {
         const KEPT: &str = "authn.management.cattle.io/kubeconfig-id";
-        let foreign = |key: &str| {
-            key.split_once('/')
-                .is_some_and(|(prefix, _)| prefix == "cattle.io" || prefix.ends_with(".cattle.io"))
-        };
         let good = |key: &str, value: &str| {
             let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
             let prefix = key.rsplit_once('/').is_none_or(|(prefix, _)| is_subdomain(prefix));
@@ -356,8 +352,9 @@ impl Common {
                 && eartag_core::names::bad_label_value(name).is_none()
                 && eartag_core::names::bad_label_value(value).is_none()
         };
-        let labels =
-            self.labels.iter().filter(|(key, value)| good(key, value) && (*key == KEPT || !foreign(key)));
+        let labels = self.labels.iter().filter(|(key, value)| {
+            good(key, value) && (*key == KEPT || !eartag_core::names::is_of_the_system(key))
+        });
         labels.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }

@@ -71,10 +71,7 @@ where
         Ok(method) => method,
         Err(error) => return refused(error),
     };
-    if path == Path::Collection("tokens")
-        && method == Method::POST
-        && matches!(query.get("action"), "logout" | "logoutAll")
-    {
+    if ends_session(&path, &method, query) {
         let reply = login::logout::logout(state, parts, peer, address).await;
         return Answered { door: None, about, answer: reply.into() };
     }
@@ -103,6 +100,12 @@ where
     let answer = on_path(&door, parts, &path, resource, &method, body).await;
     let answer = answer.unwrap_or_else(|stop| stop.into_reply().into());
     Answered { door: Some(door), about, answer }
+}
+
+/// Whether the request is to end the session by which it comes.
+pub fn ends_session(path: &Path<'_>, method: &Method, query: &Query) -> bool {
+    let Path::Collection(plural) = *path else { return false };
+    *method == Method::POST && find(plural).is_some_and(|resource| resource.ends_session(query.get("action")))
 }
 
 /// The type of that name.

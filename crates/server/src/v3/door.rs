@@ -8,6 +8,7 @@ use eartag_apiserver::ops::{Change, DeleteOptions};
 use eartag_apiserver::refusal::{Refusal, Subject};
 use eartag_apiserver::user::{Attributes, Decision};
 use eartag_apiserver::{Map, Tree};
+use eartag_core::names::is_of_the_system;
 use serde_json::json;
 
 use super::error::V3Error;
@@ -177,8 +178,7 @@ fn marks(seen: &Tree, body: &Map) -> Tree {
         let mut changes = wanted.clone();
         let old = seen.get("metadata").and_then(|m| m.get(member)).and_then(Tree::as_object);
         for key in old.into_iter().flat_map(Map::keys) {
-            let own = key.split_once('/').is_some_and(|(domain, _)| domain.ends_with("cattle.io"));
-            if !own && !changes.contains_key(key) {
+            if !is_of_the_system(key) && !changes.contains_key(key) {
                 changes.insert(key.clone(), Tree::Null);
             }
         }
@@ -195,11 +195,11 @@ mod tests {
 
     #[test]
     fn labels_are_replaced_and_those_of_the_system_stay() {
-        let seen = json!({"metadata": {"labels": {"a": "1", "b": "2", "x.cattle.io/y": "z"}, "annotations": {"n": "1"}}});
+        let seen = json!({"metadata": {"labels": {"a": "1", "b": "2", "x.cattle.io/y": "z", "mycattle.io/x": "1"}, "annotations": {"n": "1"}}});
         let body = json!({"labels": {"a": "3", "c": "4"}});
         assert_eq!(
             marks(&seen, body.as_object().unwrap()),
-            json!({"labels": {"a": "3", "b": null, "c": "4"}})
+            json!({"labels": {"a": "3", "b": null, "c": "4", "mycattle.io/x": null}})
         );
     }
 }

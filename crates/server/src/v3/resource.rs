@@ -101,7 +101,7 @@ impl FieldType {
             | FieldType::Reference(_) => value.is_string(),
             FieldType::Enum(options) => value.as_str().is_some_and(|text| options.contains(&text)),
             FieldType::Boolean => value.is_boolean(),
-            FieldType::Int => value.is_i64() || value.is_u64(),
+            FieldType::Int => value.is_i64(),
             FieldType::Strings => value.as_array().is_some_and(|all| all.iter().all(Tree::is_string)),
             FieldType::StringMap => value.as_object().is_some_and(|all| all.values().all(Tree::is_string)),
             FieldType::Items(_) => value.as_array().is_some_and(|all| all.iter().all(Tree::is_object)),
@@ -381,6 +381,12 @@ pub trait V3Resource: Send + Sync + 'static {
         false
     }
 
+    /// Whether that action of the collection ends the session by which it is asked for: [`logout`](crate::login::logout) answers it, to those
+    /// whose session is over already too.
+    fn ends_session(&self, _action: &str) -> bool {
+        false
+    }
+
     /// Whether the reference hands bodies of creates straight to its language's decoder, whose codes and words clients then know (tokens, v3-token.md §2). All others
     /// go through its parser of `/v3`, to which no body is an empty object.
     fn decoded_by_the_language(&self) -> bool {
@@ -495,6 +501,7 @@ mod tests {
         for (body, field) in [
             (json!({"name": 1}), "name"),
             (json!({"name": "a", "size": 1.5}), "size"),
+            (json!({"name": "a", "size": 9_223_372_036_854_775_808_u64}), "size"),
             (json!({"name": "a", "labels": {"a": 1}}), "labels"),
         ] {
             let error = checked(&body, true).unwrap_err();

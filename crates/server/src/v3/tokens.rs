@@ -8,6 +8,7 @@ use eartag_apiserver::kind::Kind;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::{Map, Tree};
 use eartag_core::Face;
+use eartag_core::names::is_of_the_system;
 use eartag_storage::Scope;
 
 use super::door::Door;
@@ -68,7 +69,7 @@ static ABOUT: About = About {
     ],
     collection_methods: &["GET", "POST"],
     resource_methods: &["GET", "PUT", "DELETE"],
-    // Answered before the request is looked at as one to a collection (crate::login::logout).
+    // See V3Resource::ends_session.
     collection_actions: &[
         Action { name: "logout", input: "", output: "" },
         Action { name: "logoutAll", input: "", output: "" },
@@ -96,6 +97,10 @@ impl V3Resource for Tokens {
     /// Whoever is logged in has tokens, whatever their roles; the kind shows them their own, and all to administrators.
     fn open(&self) -> bool {
         true
+    }
+
+    fn ends_session(&self, action: &str) -> bool {
+        matches!(action, "logout" | "logoutAll")
     }
 
     fn decoded_by_the_language(&self) -> bool {
@@ -163,6 +168,18 @@ impl V3Resource for Tokens {
         body.remove("labels");
         body.remove("annotations");
         door.create_object(self, &body).await
+    }
+
+    /// What the system's labels and annotations say (who created it, which kubeconfig it belongs to), nobody says here about a token of their own; those that
+    /// the token has stay as they are.
+    async fn change(&self, door: &Door, id: &str, body: &Map) -> Result<Tree, V3Error> {
+        let mut body = body.clone();
+        for member in ["labels", "annotations"] {
+            if let Some(marks) = body.get_mut(member).and_then(Tree::as_object_mut) {
+                marks.retain(|key, _| !is_of_the_system(key));
+            }
+        }
+        door.change_object(self, id, &body).await
     }
 
     /// The session that a person is using is ended by logging out, so that the browser forgets it too; an API key may delete itself (v3-token.md §3.3).

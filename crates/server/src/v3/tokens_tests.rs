@@ -194,6 +194,10 @@ async fn a_wrong_ttl_is_refused_and_a_long_one_cut() {
             "json: cannot unmarshal number 1.5 into Go struct field Token.ttl of type int64",
         ),
         (
+            json!({"ttl": 9_223_372_036_854_775_808_u64}),
+            "json: cannot unmarshal number 9223372036854775808 into Go struct field Token.ttl of type int64",
+        ),
+        (
             json!({"description": 1}),
             "json: cannot unmarshal number into Go struct field Token.description of type string",
         ),
@@ -234,4 +238,56 @@ async fn who_is_no_user_gets_no_token_here_either() {
             "tokens.management.cattle.io is forbidden: user system:admin is not a Rancher user"
         )
     );
+}
+
+#[tokio::test]
+async fn a_ttl_beyond_int64_is_a_wrong_type_in_an_update_too() {
+    let (scene, ann, _) = two().await;
+    let made = send(&scene, &ann, "POST", "/v3/tokens", json!({})).await;
+    let path = format!("/v3/tokens/{}", made.body["id"].as_str().unwrap());
+    for ttl in [json!(9_223_372_036_854_775_808_u64), json!(1.5), json!("1")] {
+        let refused = send(&scene, &ann, "PUT", &path, json!({"ttl": ttl})).await;
+        assert_eq!(refused.error(), (422, "InvalidFormat", "ttl must be of type int"), "{ttl}");
+        assert_eq!(refused.body["fieldName"], "ttl");
+    }
+}
+
+#[tokio::test]
+async fn nobody_forges_who_created_a_token_or_what_the_system_says_of_it() {
+    let (scene, ann, _) = two().await;
+    let marks = json!({
+        "labels": {"mine": "1", "mycattle.io/a": "2", "authn.management.cattle.io/kubeconfig-id": "kubeconfig-other",
+            "authn.management.cattle.io/kind": "agent", "cattle.io/x": "3"},
+        "annotations": {"note": "n", "field.cattle.io/creatorId": "user-bob", "authn.management.cattle.io/token-hashed": "true"},
+    });
+    let made = send(&scene, &ann, "POST", "/v3/tokens", marks.clone()).await;
+    assert_eq!((made.status, &made.body["creatorId"]), (201, &Tree::Null));
+    let path = format!("/v3/tokens/{}", made.body["id"].as_str().unwrap());
+    let owner = ("authn.management.cattle.io/token-userId", "user-ann");
+    let changed = send(&scene, &ann, "PUT", &path, marks).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let got = send(&scene, &ann, "GET", &path, Tree::Null).await;
+    assert_eq!(got.body["labels"], json!({"mine": "1", "mycattle.io/a": "2", owner.0: owner.1}));
+    assert_eq!((&got.body["annotations"], &got.body["creatorId"]), (&json!({"note": "n"}), &Tree::Null));
+    let fewer = send(&scene, &ann, "PUT", &path, json!({"labels": {}, "annotations": {}})).await;
+    assert_eq!(fewer.body["labels"], json!({owner.0: owner.1}), "what is not the system's can be removed");
+}
+
+#[tokio::test]
+async fn logout_is_found_whatever_the_case_of_the_collection() {
+    for path in ["/v3/Tokens?action=logout", "/v3/TOKENS/?action=logoutAll", "/v3/tokens?action=logout"] {
+        let (scene, ann, _) = two().await;
+        let out = send(&scene, &ann, "POST", path, Tree::Null).await;
+        assert_eq!((out.status, &out.body), (200, &Tree::Null), "{path}");
+        assert_eq!(send(&scene, &ann, "GET", "/v3/tokens", Tree::Null).await.status, 401, "{path}");
+        let nobody = scene.send("POST", path, &[], "").await;
+        assert_eq!(
+            (nobody.status, nobody.error().2),
+            (401, "No valid token cookie or auth header"),
+            "{path}"
+        );
+    }
+    let (scene, ann, _) = two().await;
+    assert!(send(&scene, &ann, "POST", "/v3/users?action=logout", Tree::Null).await.status >= 400);
+    assert_eq!(send(&scene, &ann, "GET", "/v3/tokens?action=logout", Tree::Null).await.status, 200);
 }

@@ -36,7 +36,8 @@ pub async fn render(
     };
     let method = effective_method(&asked.parts.method, asked.query).unwrap_or(Method::POST);
     let headers = std::mem::take(&mut reply.headers);
-    let mut response = if ended_session(asked, &method) && !is_refused(&reply) {
+    let path = Path::parse(asked.parts.uri.path());
+    let mut response = if dispatch::ends_session(&path, &method, asked.query) && !is_refused(&reply) {
         see_other(&format!("{}/login?logged_out", asked.address.prefix))
     } else if reply.status == StatusCode::UNAUTHORIZED {
         see_other(&login_url(&asked.address.prefix, &next(asked, &method)))
@@ -89,9 +90,8 @@ impl Made<'_> {
         let html = match (text(&document, "type"), query.get("_view"), self.schema) {
             ("apiRoot", ..) => pages::root(&page, &document),
             ("collection", "create", Some(schema)) => pages::create(&page, schema, None),
-            (kind, "action", Some(_)) if !action.is_empty() => {
-                let of_collection = kind == "collection";
-                let input = self.input(action, of_collection);
+            (_, "action", Some(_)) if !action.is_empty() => {
+                let input = self.input(action);
                 pages::confirm_action(&page, &document, action, input.as_ref(), None)
             }
             ("collection", _, schema) => pages::collection(&page, &document, schema, self.all_users),
@@ -138,8 +138,7 @@ impl Made<'_> {
         let refused = Some((posted.pairs.as_slice(), error));
         let action = self.asked.query.get("action");
         if !action.is_empty() && method == Method::POST {
-            let of_collection = matches!(Path::parse(self.asked.parts.uri.path()), Path::Collection(_));
-            let input = self.input(action, of_collection)?;
+            let input = self.input(action)?;
             let id = self.frame.path.rsplit('/').next().unwrap_or_default();
             let document = json!({"id": id, "actions": {action: ""}});
             return Some(pages::confirm_action(&page, &document, action, Some(&input), refused));
@@ -168,10 +167,8 @@ impl Made<'_> {
     }
 
     /// The schema of what an action takes.
-    fn input(&self, action: &str, of_collection: bool) -> Option<Tree> {
-        let path = self.asked.parts.uri.path();
-        debug_assert_eq!(of_collection, matches!(Path::parse(path), Path::Collection(_)));
-        taken(path, action).map(|about| schemas::schema(&self.frame.base, about))
+    fn input(&self, action: &str) -> Option<Tree> {
+        taken(self.asked.parts.uri.path(), action).map(|about| schemas::schema(&self.frame.base, about))
     }
 
     /// Path and query of the request that another client would send.
@@ -180,12 +177,6 @@ impl Made<'_> {
         let known = !action.is_empty() && action.bytes().all(|b| b.is_ascii_alphanumeric());
         if known { format!("{}?action={action}", self.frame.path) } else { self.frame.path.clone() }
     }
-}
-
-/// Whether the request was to log out.
-fn ended_session(asked: &Asked<'_>, method: &Method) -> bool {
-    let tokens = Path::parse(asked.parts.uri.path()) == Path::Collection("tokens");
-    tokens && *method == Method::POST && matches!(asked.query.get("action"), "logout" | "logoutAll")
 }
 
 /// A session that was over already is as good as ended.

@@ -131,7 +131,8 @@ impl Asked {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let path = parts.uri.path().trim_end_matches('/');
-        let name = path.strip_prefix(COLLECTION).unwrap_or_default().trim_start_matches('/');
+        let name = path.strip_prefix(COLLECTION).unwrap_or_default();
+        let name = name.strip_prefix('/').unwrap_or(name);
         if name.contains(['/', '%']) || !self.kind.served() {
             return Err(V3Error::not_found("the server could not find the requested resource").into());
         }
@@ -166,7 +167,7 @@ impl Asked {
                 let found = self.state.api.get(&*self.kind, &self.cx, name).await;
                 Ok(self.shown(found, name).await?)
             }
-            (&Method::PUT, name) => {
+            (&Method::PUT, name) if !name.is_empty() => {
                 self.require("update", name).await?;
                 let change = Change::Put(Tree::Object(object));
                 let changed = self.state.api.update(&*self.kind, &self.cx, name, &change).await;

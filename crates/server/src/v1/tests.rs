@@ -128,6 +128,8 @@ async fn nothing_of_others_is_seen_or_changed() {
         assert_eq!(send(&scene, &bob, method, &path, body).await.status, 404, "{method}");
     }
     assert_eq!(send(&scene, &ann, "GET", &path, Tree::Null).await.status, 200);
+    let twice = path.replace("tokens/", "tokens//");
+    assert_eq!(send(&scene, &ann, "GET", &twice, Tree::Null).await.status, 404, "another path");
     let foreign = json!({"spec": {"userID": "user-bob"}});
     let made = send(&scene, &ann, "POST", TOKENS, foreign).await;
     assert_eq!((made.status, &made.body["code"]), (403, &json!("PermissionDenied")));
@@ -144,6 +146,8 @@ async fn odd_requests_get_clear_errors_and_change_nothing() {
         ("PATCH", "/x", "{}", 405, "MethodNotAllow"),
         ("DELETE", "", "", 405, "MethodNotAllow"),
         ("POST", "/x", "{}", 405, "MethodNotAllow"),
+        ("PUT", "", "{}", 405, "MethodNotAllow"),
+        ("PUT", "/", "{}", 405, "MethodNotAllow"),
         ("POST", "", "[", 422, "InvalidBodyContent"),
         ("POST", "", "[]", 422, "InvalidBodyContent"),
         ("POST", "", r#"{"spec": {"ttl": "x"}}"#, 400, "BadRequest"),

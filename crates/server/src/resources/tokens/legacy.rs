@@ -368,10 +368,18 @@ fn named_for(kind: SystemKind, name: &str) -> Result<(), Refusal> {
     Err(Refusal::Invalid(vec![FieldError::invalid("metadata.name", name, why)]))
 }
 
-/// A ttl below 0 is a member's fault here (DEC5).
+/// A ttl below 0 is a member's fault here (DEC5), and members are not below a `spec`.
 fn legacy_refusal(why: TokenRefusal, ttl: i64) -> Refusal {
     match why {
         TokenRefusal::NegativeTtl(why) => Refusal::Invalid(vec![FieldError::invalid("ttl", ttl, why)]),
+        TokenRefusal::Immutable(member) => {
+            let member = match member.strip_prefix("spec.").unwrap_or(member) {
+                "userID" => "userId",
+                "userprincipal" => "userPrincipal",
+                other => other,
+            };
+            Refusal::BadRequest(format!("{member} is immutable"))
+        }
         why => refusal(why),
     }
 }

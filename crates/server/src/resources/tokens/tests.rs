@@ -223,13 +223,13 @@ async fn what_a_token_is_stays_and_nobody_brings_a_secret() {
     let token = scene.token(&ann, false, "").await;
     let kind = &*scene.state.kinds.legacy_tokens;
     for (change, why) in [
-        (json!({"userId": "user-bob"}), "spec.userID is immutable"),
-        (json!({"clusterName": "local"}), "spec.clusterName is immutable"),
+        (json!({"userId": "user-bob"}), "userId is immutable"),
+        (json!({"clusterName": "local"}), "clusterName is immutable"),
         (json!({"isDerived": false}), "isDerived is immutable"),
         (json!({"authProvider": "github"}), "authProvider is immutable"),
         (json!({"token": "x"}), "token is immutable"),
-        (json!({"metadata": {"labels": {KIND: "agent"}}}), "spec.kind is immutable"),
-        (json!({"userPrincipal": {"displayName": "Eve"}}), "spec.userprincipal is immutable"),
+        (json!({"metadata": {"labels": {KIND: "agent"}}}), "kind is immutable"),
+        (json!({"userPrincipal": {"displayName": "Eve"}}), "userPrincipal is immutable"),
     ] {
         let changed =
             scene.state.api.update(kind, &operator(&scene), &token.name, &Change::Merge(change)).await;

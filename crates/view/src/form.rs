@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::link::Pairs;
 use crate::schema::{Field, Schema, text};
+use crate::shown::{unwritten, written_out};
 use crate::texts::Texts;
 use crate::value::setting_note;
 
@@ -119,6 +120,7 @@ impl Filling<'_> {
             .and_then(|item| item.get(field.name))
             .map(|v| written(v, field.kind))
             .unwrap_or_default();
+        let shown = if self.mode == Mode::Edit { written_out(&shown) } else { shown };
         let sent = self.posted.map(|posted| first(posted, field.name).to_owned());
         let value = if is_secret(field) { String::new() } else { sent.unwrap_or_else(|| shown.clone()) };
         let help_key = format!("help.{kind_of_item}.{}", field.name);
@@ -226,6 +228,8 @@ pub fn decode(schema: &Value, mode: Mode, posted: &Pairs) -> Map<String, Value> 
         // A map or list that is emptied is sent empty; a number cannot be.
         let emptied = sent.is_empty() && mode == Mode::Edit && is_container(field.kind);
         if !unchanged && (!left_out || emptied) {
+            let shown_before = mode == Mode::Edit && !is_secret(&field);
+            let sent = if shown_before { unwritten(&sent) } else { sent };
             body.insert(field.name.to_owned(), read(&sent, field.kind));
         }
     }
@@ -316,7 +320,7 @@ fn written(value: &Value, kind: &str) -> String {
 }
 
 fn read(sent: &str, kind: &str) -> Value {
-    let not_blank = || sent.split('\n').map(str::trim).filter(|line| !line.is_empty());
+    let not_blank = || sent.split('\n').filter(|line| !line.trim().is_empty());
     let as_json = || serde_json::from_str(sent).unwrap_or_else(|_| Value::from(sent));
     match kind {
         "int" | "boolean" | "float" => {
@@ -328,11 +332,13 @@ fn read(sent: &str, kind: &str) -> Value {
             not_blank()
                 .map(|line| {
                     let (key, value) = line.split_once('=').unwrap_or((line, ""));
-                    (key.trim().to_owned(), Value::from(unescaped(value.trim())))
+                    // `key = value` is how people write; `key=value` is how `written` does, and there all blanks are the value's.
+                    let value = if key.ends_with(char::is_whitespace) { value.trim() } else { value };
+                    (key.trim().to_owned(), Value::from(unescaped(value)))
                 })
                 .collect(),
         ),
-        "array[string]" => not_blank().map(Value::from).collect(),
+        "array[string]" => not_blank().map(|line| Value::from(line.trim())).collect(),
         "string" | "password" | "dnsLabel" | "date" | "hostname" | "enum" => Value::from(sent),
         kind if kind.starts_with("reference[") => Value::from(sent.trim()),
         _ if sent.trim().is_empty() && kind.starts_with("map[") => Value::Object(Map::new()),
@@ -462,10 +468,43 @@ mod tests {
 
     #[test]
     fn values_survive_the_way_through_a_form() {
-        let labels = json!({"a": "1=2", "b": "line\nbreak \\n", "c": ""});
+        let labels = json!({"a": "1=2", "b": "line\nbreak \\n", "c": "", "d": " x\t", "e": "  "});
         assert_eq!(read(&written(&labels, "map[string]"), "map[string]"), labels);
         let rules = json!([{"verbs": ["*"]}]);
         assert_eq!(read(&written(&rules, "array[policyRule]"), "array[policyRule]"), rules);
+    }
+
+    #[test]
+    fn characters_that_nobody_sees_survive_an_edit_and_an_untouched_field_is_unchanged() {
+        let schema = schema();
+        let description = "\n\u{202e}a\u{0}\r\u{1b} \\u202e";
+        let item = json!({"description": description, "labels": {"a": " \u{200f}1 ", "b": "2"}});
+        let filling = Filling {
+            schema: Schema::new(&schema),
+            mode: Mode::Edit,
+            item: Some(&item),
+            posted: None,
+            error: None,
+            t: Texts(Lang::En),
+        };
+        let mut posted = Vec::new();
+        for control in filling.controls() {
+            // What browsers do to a text: line ends, and characters that documents cannot hold.
+            let by_browser = |text: &str| text.replace('\0', "\u{fffd}").replace('\n', "\r\n");
+            posted.push((control.name.clone(), by_browser(&control.value)));
+            posted.push((format!("_was.{}", control.name), by_browser(&control.was.unwrap())));
+        }
+        assert_eq!(Value::Object(decode(&schema, Mode::Edit, &posted)), json!({}));
+        for (name, value) in &mut posted {
+            match name.as_str() {
+                "description" => value.push('!'),
+                "labels" => *value = value.replace("b=2", "b=3"),
+                _ => {}
+            }
+        }
+        let changed = Value::Object(decode(&schema, Mode::Edit, &posted));
+        let labels = json!({"a": " \u{200f}1 ", "b": "3"});
+        assert_eq!(changed, json!({"description": format!("{description}!"), "labels": labels}));
     }
 
     #[test]

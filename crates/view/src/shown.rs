@@ -45,6 +45,46 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// A text for the control of a form, in which such characters are written out too, because browsers change some of them, and nobody could see what they edit.
+/// [`unwritten`] gives the text back: a backslash that would read as one of them is written out as well.
+#[must_use]
+pub fn written_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let ambiguous = c == '\\' && text.get(at..).and_then(first_written).is_some();
+        if ambiguous || (deceives(c) && c != '\n' && c != '\t') { escape(c, &mut out) } else { out.push(c) }
+    }
+    out
+}
+
+/// The text that [`written_out`] was made of.
+#[must_use]
+pub fn unwritten(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (c, length) = first_written(rest).unwrap_or((c, c.len_utf8()));
+        out.push(c);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    out
+}
+
+/// The written-out character with which a text begins, and how many bytes that takes.
+fn first_written(text: &str) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let hex = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        let hex = Some(hex).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u16::from_str_radix(hex, 16).ok()
+    };
+    let first = unit(0)?;
+    let (c, length) = match char::from_u32(first.into()) {
+        Some(c) => (c, 6),
+        None => (char::decode_utf16([first, unit(6)?]).next()?.ok()?, 12),
+    };
+    (c == '\\' || deceives(c)).then_some((c, length))
+}
+
 /// Whether a character is invisible, or changes how others look. (Joiners stay: emoji and some scripts need them.)
 fn deceives(c: char) -> bool {
     c.is_control()
@@ -71,6 +111,22 @@ mod tests {
     fn invisible_and_turning_characters_are_written_out() {
         assert_eq!(plain("a\u{202e}b\u{0}c\u{200b}\u{1b}[2J"), "a\\u202eb\\u0000c\\u200b\\u001b[2J");
         assert_eq!(plain("行\n二\tעברית 👩‍👧"), "行\n二\tעברית 👩‍👧");
+    }
+
+    #[test]
+    fn what_is_written_out_for_a_form_can_be_read_back() {
+        assert_eq!(written_out("a\u{202e}\u{0}\r\n\tb"), "a\\u202e\\u0000\\u000d\n\tb");
+        assert_eq!(written_out(r"C:\users \u0041 \n"), r"C:\users \u0041 \n");
+        for text in [
+            "a\u{202e}b\u{0}c\u{e0041}\u{1b}[2J\u{7f}\r",
+            r"\u202e \u005cu202e \\u202e \u005c \udb40\udc41 \ud800 \u \u+123",
+            "\\\u{202e} \\u20\u{202e} \\u\u{0}",
+            "行\n二\tעברית 👩‍👧",
+        ] {
+            let written = written_out(text);
+            assert!(!written.chars().any(|c| deceives(c) && c != '\n' && c != '\t'), "{written:?}");
+            assert_eq!(unwritten(&written), text);
+        }
     }
 
     #[test]

@@ -341,3 +341,13 @@ fn a_ttl_that_was_cut_is_pointed_out() {
     };
     assert_eq!((show(86_400_000), show(3_600_000), show(0)), (true, false, false));
 }
+
+#[test]
+fn a_text_that_begins_with_a_line_break_keeps_it_in_its_control_and_what_nobody_sees_is_written_out() {
+    let mut token = token();
+    token["description"] = "\nsecond\u{202e}\u{0}".into();
+    let html = edit(&page("/v3/tokens/token-a", &[], Lang::En), &token, &schema(), None);
+    // Browsers drop the first line break of a textarea.
+    assert!(html.contains(">\n\nsecond\\u202e\\u0000</textarea>"), "{html}");
+    assert!(html.contains("name=\"_was.description\" value=\"\nsecond\\u202e\\u0000\""), "{html}");
+}

@@ -48,6 +48,8 @@ enum Source {
     Placed(std::vec::IntoIter<Position>, #[expect(dead_code, reason = "counts while it lives")] Share),
     /// Without the right to list, a caller still sees what is their own.
     Own(Option<Tree>),
+    /// All are given.
+    Over,
 }
 
 impl Items {
@@ -83,10 +85,12 @@ impl Items {
     /// # Errors
     /// What the kind says.
     pub async fn next(&mut self, asked: &Asked) -> Result<Option<Vec<Chosen>>, V3Error> {
-        if self.more {
+        let objects = if self.more { None } else { self.objects().await? };
+        let Some(objects) = objects else {
+            // Before the end is sent: whoever has it may ask for the next long list.
+            self.source = Source::Over;
             return Ok(None);
-        }
-        let Some(objects) = self.objects().await? else { return Ok(None) };
+        };
         let mut chosen = Vec::with_capacity(objects.len());
         for object in objects {
             let Some(members) = pick(&self.door, self.resource, asked, &object) else { continue };
@@ -117,13 +121,14 @@ impl Items {
             Source::ByName(lister, _) => lister.still_allowed(&*self.kind, &self.door.cx).await,
             // Each few of these are a list of their own.
             Source::Placed(..) => self.door.may(self.resource, "list", "").await.unwrap_or(false),
-            Source::Own(_) => true,
+            Source::Own(_) | Source::Over => true,
         }
     }
 
     async fn objects(&mut self) -> Result<Option<Vec<Tree>>, V3Error> {
         let (door, resource, kind) = (&*self.door, self.resource, &*self.kind);
         match &mut self.source {
+            Source::Over => Ok(None),
             Source::Own(object) => Ok(object.take().map(|object| vec![object])),
             Source::ByName(lister, after) => {
                 let page = match lister.page(kind, &door.cx) {
@@ -195,7 +200,8 @@ async fn places(
     asked: &Asked,
 ) -> Result<(Vec<Position>, Share), V3Error> {
     let behind = if asked.marker.is_empty() { None } else { Some(marked(door, resource, asked).await?) };
-    let mut nearest = Nearest::new(asked.limit.map(|limit| limit + 1), asked.descending);
+    let most = asked.limit.map(|limit| limit + 1);
+    let mut nearest = Nearest::new(most, asked.descending, &door.cx.user.name);
     let options = ListOptions { within: resource.within(door).await?, ..ListOptions::default() };
     let mut lister = list(door, resource, kind, &options).await?;
     while let Some(page) = lister.page(kind, &door.cx).map_err(|r| door.error(resource, &r, ""))? {

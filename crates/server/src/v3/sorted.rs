@@ -1,9 +1,11 @@
 //! Sorting without holding the objects: of each item its place in the order is kept, and where only a page is wanted, only the places of that page.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 
 use eartag_core::time::parse_rfc3339;
+use parking_lot::Mutex;
 
 use super::error::V3Error;
 use super::resource::FieldType;
@@ -71,15 +73,16 @@ pub struct Nearest {
 }
 
 impl Nearest {
-    /// None yet.
-    pub fn new(most: Option<usize>, descending: bool) -> Nearest {
-        Nearest { found: Vec::new(), most, descending, bytes: 0, share: Share(0) }
+    /// None yet. `user`: for whom they are looked for.
+    pub fn new(most: Option<usize>, descending: bool, user: &str) -> Nearest {
+        let share = Share { size: 0, user: user.into() };
+        Nearest { found: Vec::new(), most, descending, bytes: 0, share }
     }
 
     /// Adds a place.
     ///
     /// # Errors
-    /// 422 where there are too many to sort, 429 where others sort too many just now.
+    /// 422 where there are too many to sort, 429 where others sort too many just now, or the same user another long list.
     pub fn add(&mut self, place: Position) -> Result<(), V3Error> {
         self.bytes += place.id.len() + place.key.bytes();
         self.found.push(place);
@@ -122,34 +125,50 @@ pub fn order(a: &Position, b: &Position, descending: bool) -> Ordering {
 
 static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
 
+/// Those for whom a list that is not small is being sorted or sent: one for each, because whoever reads slowly holds its share for long, and with many such
+/// lists one user would keep all others from sorting.
+static USERS: Mutex<BTreeSet<Box<str>>> = Mutex::new(BTreeSet::new());
+
 /// What one list takes of [`MAX_AT_ONCE`].
-pub struct Share(usize);
+pub struct Share {
+    /// Items; beyond [`SMALL`] they are counted, and the user is among [`USERS`].
+    size: usize,
+    user: Box<str>,
+}
 
 impl Share {
     fn grow(&mut self, to: usize) -> Result<(), V3Error> {
-        if to <= SMALL || to <= self.0 {
+        if to <= SMALL || to <= self.size {
             return Ok(());
         }
-        let more = SMALL;
-        if AT_ONCE.fetch_add(more, Atomic::Relaxed) + more > MAX_AT_ONCE {
-            AT_ONCE.fetch_sub(more, Atomic::Relaxed);
-            let mut busy = V3Error::new(
-                429,
-                "TooManyRequests",
-                "too many lists are being sorted, please try again later",
-            );
-            busy.retry_after_s = Some(1);
-            return Err(busy);
+        if self.size == 0 {
+            if !USERS.lock().insert(self.user.clone()) {
+                return Err(busy("another long list of yours is being sorted, please try again later"));
+            }
+            self.size = SMALL;
         }
-        self.0 = self.0.max(SMALL) + more;
+        if AT_ONCE.fetch_add(SMALL, Atomic::Relaxed) + SMALL > MAX_AT_ONCE {
+            AT_ONCE.fetch_sub(SMALL, Atomic::Relaxed);
+            return Err(busy("too many lists are being sorted, please try again later"));
+        }
+        self.size += SMALL;
         Ok(())
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        AT_ONCE.fetch_sub(self.0.saturating_sub(SMALL), Atomic::Relaxed);
+        if self.size > 0 {
+            AT_ONCE.fetch_sub(self.size - SMALL, Atomic::Relaxed);
+            USERS.lock().remove(&self.user);
+        }
     }
+}
+
+fn busy(text: &str) -> V3Error {
+    let mut busy = V3Error::new(429, "TooManyRequests", text);
+    busy.retry_after_s = Some(1);
+    busy
 }
 
 #[cfg(test)]
@@ -176,7 +195,7 @@ mod tests {
     #[test]
     fn of_many_only_the_wanted_are_kept() {
         for descending in [false, true] {
-            let mut nearest = Nearest::new(Some(3), descending);
+            let mut nearest = Nearest::new(Some(3), descending, "ann");
             for n in 0..50_000_i64 {
                 nearest.add(place(n * 7919 % 50_021, &format!("t{n}"))).unwrap();
                 assert!(nearest.found.len() <= SMALL);
@@ -193,7 +212,7 @@ mod tests {
 
     #[test]
     fn equal_keys_are_ordered_by_name() {
-        let mut nearest = Nearest::new(None, true);
+        let mut nearest = Nearest::new(None, true, "ann");
         for id in ["b", "c", "a"] {
             nearest.add(place(1, id)).unwrap();
         }
@@ -202,12 +221,29 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_one_long_list_sorted_at_a_time() {
+        let sort = |user: &str, many: i64| {
+            let mut nearest = Nearest::new(None, false, user);
+            (0..many).try_for_each(|n| nearest.add(place(n, "t"))).map(|()| nearest.sorted().1)
+        };
+        let (long, short) = (SMALL as i64 + 1, SMALL as i64);
+        // The share lives as long as the list is being sent.
+        let sent = sort("slow", long).unwrap();
+        let refused = sort("slow", long).err().unwrap();
+        assert_eq!((refused.status, refused.code, refused.retry_after_s), (429, "TooManyRequests", Some(1)));
+        assert!(sort("slow", short).is_ok(), "small lists are not counted");
+        assert!(sort("other", long).is_ok());
+        drop(sent);
+        assert!(sort("slow", long).is_ok());
+    }
+
+    #[test]
     fn more_than_can_be_held_is_refused() {
-        let mut nearest = Nearest::new(None, false);
+        let mut nearest = Nearest::new(None, false, "many");
         let refused = (0..=MAX_SORTED as i64).find_map(|n| nearest.add(place(n, "t")).err()).unwrap();
         assert_eq!((refused.status, refused.code), (422, "InvalidOption"));
         let long = "x".repeat(4096);
-        let mut nearest = Nearest::new(None, false);
+        let mut nearest = Nearest::new(None, false, "long");
         let refused = (0..MAX_SORTED).find_map(|_| nearest.add(place(0, &long)).err()).unwrap();
         assert_eq!(refused.status, 422);
         drop(nearest);

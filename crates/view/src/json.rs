@@ -71,12 +71,12 @@ impl Writer<'_> {
                 let hint = members.get("id").and_then(Value::as_str).unwrap_or_default();
                 self.open(line, "{", hint, place);
                 self.members(members, place);
-                self.close(&format!("}}{comma}"), place);
+                self.close(&format!("}}{comma}"));
             }
             Value::Array(items) if !items.is_empty() => {
                 self.open(line, "[", &items.len().to_string(), place);
                 self.items(items, place);
-                self.close(&format!("]{comma}"), place);
+                self.close(&format!("]{comma}"));
             }
             scalar => {
                 line.push(self.scalar(scalar, place));
@@ -96,7 +96,7 @@ impl Writer<'_> {
         self.rows.push(Row::Open(line, !place.fold));
     }
 
-    fn close(&mut self, bracket: &str, _place: &Place<'_>) {
+    fn close(&mut self, bracket: &str) {
         self.rows.push(Row::Close(vec![piece("p", bracket.to_owned())]));
     }
 

@@ -22,8 +22,9 @@ use eartag_core::{Credential, Face, LegacyTokenRecord, TokenRecord};
 use eartag_storage::Entry;
 use serde_json::json;
 
+use super::tokens::token_id;
 use super::{EXT, NAME_COLUMN, PATCHES, cell, column, fill, schema, typed};
-use crate::authn::{Caller, TOKEN_ID};
+use crate::authn::Caller;
 use crate::observer::Tables;
 use crate::sweeper::owner_exists;
 
@@ -91,7 +92,7 @@ impl UserActivities {
         if self.tables.verifier.owner(&cx.user.name).is_none() {
             return missing(TokenRefusal::NotRancherUser(cx.user.name.clone()));
         }
-        let mut by = match (cx.fact::<Caller>().and_then(Caller::own_token), request_token(cx)) {
+        let mut by = match (cx.fact::<Caller>().and_then(Caller::own_token), token_id(cx)) {
             (Some(token), _) => token.clone(),
             (None, None) => return missing(TokenRefusal::MissingTokenId),
             (None, Some(id)) => {
@@ -157,14 +158,6 @@ impl Token {
 
 fn or_local(provider: String) -> String {
     if provider.is_empty() { LOCAL.to_owned() } else { provider }
-}
-
-/// The `requesttokenid` of a request that somebody else vouches for; several count as none.
-fn request_token(cx: &Cx) -> Option<&str> {
-    match cx.user.extra.get(TOKEN_ID).map(Vec::as_slice) {
-        Some([one]) => Some(one),
-        _ => None,
-    }
 }
 
 #[async_trait]

@@ -147,7 +147,7 @@ impl Ground {
 }
 
 /// The `requesttokenid` of a request; several count as none.
-fn token_id(cx: &Cx) -> Option<&str> {
+pub(super) fn token_id(cx: &Cx) -> Option<&str> {
     match cx.user.extra.get(TOKEN_ID).map(Vec::as_slice) {
         Some([one]) => Some(one),
         _ => None,

@@ -12,6 +12,7 @@ use eartag_core::{Lifetime, PlainSecret, Principal, SecretHash, SettingRecord};
 use eartag_storage::{CollectionId, Commit, Op};
 
 use super::*;
+use crate::authn::TOKEN_ID;
 use crate::authn::testing::{Answer, NOW_MS, Scene};
 use crate::login::session::Issued;
 

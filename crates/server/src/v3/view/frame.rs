@@ -12,8 +12,8 @@ use crate::listener::Body;
 use crate::state::State;
 use crate::v3::reply;
 
-/// More parameters than any page has are not looked at.
-const MOST_PARAMETERS: usize = 256;
+/// More parameters of a query than any page has are not looked at; forms that have more are refused.
+pub const MOST_PARAMETERS: usize = 256;
 
 /// What every page is told.
 pub struct Frame {

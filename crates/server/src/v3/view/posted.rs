@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::Asked;
-use super::frame::pairs;
+use super::frame::{MOST_PARAMETERS, pairs};
 use crate::authn::cookie::CSRF_HEADER;
 use crate::v3::error::V3Error;
 use crate::v3::request::{MAX_BODY, Path, effective_method, read_body};
@@ -41,14 +41,20 @@ impl Posted {
     /// Reads it. The token that it repeats goes where scripts would put it; whether it is the right one, authentication says.
     ///
     /// # Errors
-    /// A body that is too large or too slow, a method that nobody may mean.
+    /// A body that is too large or too slow, too many fields, a method that nobody may mean.
     pub async fn read<B>(asked: &Asked<'_>, body: B) -> Result<Posted, V3Error>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let method = effective_method(&asked.parts.method, asked.query)?;
-        let pairs = pairs(&read_body(body, MAX_BODY).await?);
+        let bytes = read_body(body, MAX_BODY).await?;
+        // No form of ours has so many, and half a form is another request than the one that was meant.
+        if form_urlencoded::parse(&bytes).nth(MOST_PARAMETERS).is_some() {
+            let text = format!("a form may have at most {MOST_PARAMETERS} fields");
+            return Err(V3Error::new(413, "RequestEntityTooLarge", text));
+        }
+        let pairs = pairs(&bytes);
         let action = asked.query.get("action");
         let about = taken(asked.parts.uri.path(), action);
         let mode = match (&method, action) {

@@ -332,6 +332,9 @@ async fn logging_out_ends_the_session_and_shows_the_login() {
     // A second click finds no session, and is no error.
     let again = send(&scene, "POST", path, &[header, OURS, FORM], &body).await;
     assert_eq!(again.status, 303);
+    let other_case = path.replace("tokens", "Tokens");
+    let again = send(&scene, "POST", &other_case, &[header, OURS, FORM], &body).await;
+    assert_eq!((again.status, again.header("location")), (303, "/login?logged_out"));
 }
 
 #[tokio::test]
@@ -430,4 +433,40 @@ fn everything_that_people_can_fill_in_is_explained_in_their_language() {
         }
     }
     assert_eq!(missing, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_form_with_more_fields_than_any_page_has_is_refused_as_a_whole() {
+    let (scene, cookie) = ann().await;
+    let cookie = ("cookie", cookie.as_str());
+    let before = names(&scene);
+    let body = |fields: usize| format!("CSRF={CSRF}&description=d{}", "&x=".repeat(fields - 2));
+    let many = send(&scene, "POST", "/v3/tokens?_format=html", &[cookie, OURS, FORM], &body(257)).await;
+    assert_eq!((many.status, names(&scene)), (413, before));
+    assert!(many.is_page() && many.text.contains("at most 256 fields"), "{}", many.text);
+    let most = send(&scene, "POST", "/v3/tokens?_format=html", &[cookie, OURS, FORM], &body(256)).await;
+    assert_eq!((most.status, names(&scene)), (201, before + 1));
+}
+
+#[tokio::test]
+async fn a_page_is_cut_at_500_items_and_says_so() {
+    let (scene, cookie) = ann().await;
+    let owner = scene.state.store.get(eartag_core::collections::USERS, b"user-ann").unwrap();
+    for _ in 0..501 {
+        scene.token(&owner, false, "").await;
+    }
+    let cookie = ("cookie", cookie.as_str());
+    let page = send(&scene, "GET", "/v3/tokens?limit=10000", &[cookie], "").await;
+    let rows = page.text.matches("href=\"/v3/tokens/token-").count();
+    let json = ("accept", "application/json");
+    let all = send(&scene, "GET", "/v3/tokens?limit=10000", &[cookie, json], "").await;
+    assert!(all.text.contains("\"limit\":10000") && all.text.contains("\"total\":502"), "JSON is not cut");
+    assert!(page.text.contains("limit=500") && rows >= 500, "{rows}");
+    let names: std::collections::BTreeSet<&str> = page
+        .text
+        .split("href=\"/v3/tokens/")
+        .skip(1)
+        .map(|rest| &rest[..rest.find(['"', '?']).unwrap()])
+        .collect();
+    assert_eq!(names.len(), 500);
 }

@@ -222,7 +222,8 @@ pub fn decode(schema: &Value, mode: Mode, posted: &Pairs) -> Map<String, Value> 
             continue;
         }
         let sent = lines(first(posted, field.name));
-        let unchanged = mode == Mode::Edit && lines(first(posted, &format!("_was.{}", field.name))) == sent;
+        let was = posted.iter().find(|(name, _)| name.strip_prefix("_was.") == Some(field.name));
+        let unchanged = mode == Mode::Edit && was.is_some_and(|(_, was)| lines(was) == sent);
         let left_out =
             sent.is_empty() && (mode == Mode::Create || is_secret(&field) || field.kind != "string");
         // A map or list that is emptied is sent empty; a number cannot be.
@@ -464,6 +465,8 @@ mod tests {
             decoded(Mode::Edit, &[("description", ""), ("_was.description", "x")]),
             json!({"description": ""})
         );
+        // Whoever sends no page of ours says what they mean.
+        assert_eq!(decoded(Mode::Edit, &[("description", "")]), json!({"description": ""}));
     }
 
     #[test]

@@ -114,6 +114,9 @@ impl Cast {
                 caller.http.put(&path, &body).status
             }
             "POST" => caller.http.post(&path, &body(&path, self.made, &self.bob.id)).status,
+            "refreshauthprovideraccess" => {
+                caller.http.post(&format!("{path}?action={verb}"), &json!({})).status
+            }
             "setpassword" => {
                 caller
                     .http
@@ -144,13 +147,14 @@ impl Cast {
     /// The caller by a session of their own; for those without one, as they are.
     fn session(&self, at: usize) -> Http {
         let caller = &self.callers[at];
-        if at >= 4 {
-            return caller.http.clone();
-        }
-        let password = if at == 0 { BOOTSTRAP_PASSWORD } else { &caller.password };
-        let made =
-            self.server.anonymous().post(LOGIN, &json!({"username": caller.username, "password": password}));
-        self.server.anonymous().bearer(&text(&made.want(201)["token"]))
+        let (username, password) = match ROLES[at] {
+            "admin" | "impersonating" => ("admin", BOOTSTRAP_PASSWORD),
+            "user" | "user-base" | "stranger" => (caller.username.as_str(), caller.password.as_str()),
+            _ => return caller.http.clone(),
+        };
+        let made = self.server.anonymous().post(LOGIN, &json!({"username": username, "password": password}));
+        let http = self.server.anonymous().bearer(&text(&made.want(201)["token"]));
+        if ROLES[at] == "impersonating" { http.with("Impersonate-User", &caller.id) } else { http }
     }
 }
 

@@ -99,7 +99,14 @@ impl Filling<'_> {
     /// The controls, in the order in which people fill them in.
     #[must_use]
     pub fn controls(&self) -> Vec<Control> {
-        let mut fields: Vec<Field<'_>> = self.schema.fields().filter(|f| takes(f, self.mode)).collect();
+        // The API takes no labels and annotations of a new token, though the schema of all types has them.
+        let dropped = |f: &Field<'_>| {
+            self.mode == Mode::Create
+                && self.schema.id() == "token"
+                && matches!(f.name, "labels" | "annotations")
+        };
+        let mut fields: Vec<Field<'_>> =
+            self.schema.fields().filter(|f| takes(f, self.mode) && !dropped(f)).collect();
         fields.sort_by_key(|f| (rank(f.name), !f.required, f.name));
         fields.iter().map(|field| self.control(field)).collect()
     }

@@ -24,10 +24,17 @@ pub fn allows(
         return true;
     }
     let header = headers.get(cookie::CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let from_elsewhere = headers.contains_key(ORIGIN) || headers.contains_key(REFERER);
     is_csrf_token(headers, header)
         || comes_from_us(headers, own, server_url)
-        || (!from_elsewhere && is_csrf_token(headers, Query::parse(query).get(cookie::CSRF)))
+        || (may_be_ours(headers, own, server_url)
+            && is_csrf_token(headers, Query::parse(query).get(cookie::CSRF)))
+}
+
+/// Whether nothing says that the request comes from somebody else's page. Clients that are no browsers say nothing at all.
+#[must_use]
+pub fn may_be_ours(headers: &HeaderMap, own: &PublicAddress, server_url: &str) -> bool {
+    (!headers.contains_key(ORIGIN) && !headers.contains_key(REFERER))
+        || comes_from_us(headers, own, server_url)
 }
 
 /// Whether this repeats the CSRF cookie.

@@ -57,7 +57,7 @@ pub struct Scene {
     pub peer: Peer,
 }
 
-/// An answer, read to its end.
+/// An answer, read to its end; a page is a text.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -243,7 +243,11 @@ impl Answer {
     async fn read(response: Response<Body>) -> Answer {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        let body = if bytes.is_empty() { Tree::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let body = if bytes.is_empty() {
+            Tree::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into())
+        };
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 

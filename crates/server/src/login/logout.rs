@@ -11,6 +11,7 @@ use eartag_apiserver::refusal::Refusal;
 use eartag_core::Face;
 use http::request::Parts;
 
+use crate::authn::address::PublicAddress;
 use crate::authn::{self, AuthnFailure, Caller, cookie};
 use crate::listener::Peer;
 use crate::state::State;
@@ -20,7 +21,7 @@ use crate::v3::reply::Reply;
 const NO_CREDENTIAL: &str = "No valid token cookie or auth header";
 
 /// Deletes the presented token.
-pub async fn logout(state: &Arc<State>, parts: &Parts, peer: &Peer) -> Reply {
+pub async fn logout(state: &Arc<State>, parts: &Parts, peer: &Peer, address: &PublicAddress) -> Reply {
     let mut reply = match authn::authenticate(state, parts, peer).await {
         Ok(caller) => match end(state, &caller).await {
             Ok(()) => Reply::empty(),
@@ -33,7 +34,8 @@ pub async fn logout(state: &Arc<State>, parts: &Parts, peer: &Peer) -> Reply {
             V3Error::new(401, "Unauthorized", NO_CREDENTIAL).into()
         }
     };
-    if !reply.status.is_server_error() {
+    // A page elsewhere, whose requests come without the cookie, must not have it taken away.
+    if !reply.status.is_server_error() && authn::from_our_pages(state, parts, address) {
         cookie::clear(&mut reply.headers);
     }
     reply

@@ -28,7 +28,7 @@ use eartag_core::password::LONGEST;
 use eartag_core::secret::PlainSecret;
 use eartag_core::{PasswordHash, token};
 use eartag_storage::Entry;
-use http::header::{ORIGIN, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use serde::Deserialize;
@@ -93,7 +93,7 @@ where
     let base = address.base();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     match path {
-        "/v1/logout" if parts.method == Method::POST => Ok(logout::logout(state, parts, peer).await),
+        "/v1/logout" if parts.method == Method::POST => Ok(logout::logout(state, parts, peer, address).await),
         "/v1-public/login" if parts.method == Method::POST => {
             log_in(state, parts, body, peer, address, true).await
         }
@@ -170,7 +170,8 @@ where
         return Err(V3Error::new(422, "MaxLimitExceeded", text).field("description"));
     }
     let wants_cookie = form == "cookie";
-    if wants_cookie && !from_our_pages(parts, address) {
+    // Its user would go on working in a stranger's account.
+    if wants_cookie && !authn::from_our_pages(state, parts, address) {
         return Err(V3Error::csrf());
     }
     let client = authn::client_address(state, &parts.headers, peer);
@@ -189,18 +190,6 @@ async fn log_in_as(
     let issued = open_session(state, &owner, description).await?;
     tracing::info!(%client, user = %String::from_utf8_lossy(owner.key()), token = %issued.name, "login");
     Ok(issued)
-}
-
-/// Nobody else's page may log a browser in: its user would go on working in a stranger's account. Clients that are no browsers send no `Origin`.
-fn from_our_pages(parts: &Parts, address: &PublicAddress) -> bool {
-    match parts.headers.get(ORIGIN) {
-        None => true,
-        Some(origin) => origin
-            .to_str()
-            .ok()
-            .and_then(PublicAddress::parse)
-            .is_some_and(|origin| origin.same_origin(address)),
-    }
 }
 
 /// The user whose password this is.

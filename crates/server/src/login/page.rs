@@ -11,7 +11,7 @@ use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::{Login, MAX_BODY, from_our_pages, log_in_as};
+use super::{Login, MAX_BODY, log_in_as};
 use crate::authn::address::PublicAddress;
 use crate::authn::{self, cookie};
 use crate::listener::{Body, Peer};
@@ -128,7 +128,9 @@ where
     };
     let failed = |error| Failed { error, username: username.clone(), next: next.clone() };
     // Nobody else's page may log a browser in (login CSRF): the form repeats the cookie, and comes from here where the browser says from where.
-    let ours = csrf.fresh.is_none() && cookie::is(&csrf.token, &repeated) && from_our_pages(parts, address);
+    let ours = csrf.fresh.is_none()
+        && cookie::is(&csrf.token, &repeated)
+        && authn::from_our_pages(state, parts, address);
     if !ours {
         return Err(failed(V3Error::csrf()));
     }

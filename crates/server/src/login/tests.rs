@@ -210,6 +210,11 @@ async fn another_sites_page_cannot_log_a_browser_out() {
         .await;
     assert_eq!(answer.error(), (422, "InvalidCSRFToken", "Invalid CSRF token"));
     assert!(scene.state.store.get(LEGACY_TOKENS, token.name.as_bytes()).is_some());
+    // A form's request comes without the cookie, and its answer takes none away.
+    for path in ["/v1/logout", "/v3/tokens?action=logout"] {
+        let answer = scene.send("POST", path, &[("origin", "https://evil.example")], "").await;
+        assert!(answer.status == 401 && !answer.headers.contains_key("set-cookie"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ impl Writing {
                 out.extend_from_slice(if self.written == 0 { b"" } else { b"," });
                 self.written += 1;
                 let object = self.shape.one(asked, listed.object).await?;
-                out.extend_from_slice(object.to_string().as_bytes());
+                serde_json::to_writer(&mut out, &object)
+                    .map_err(|error| V3Error::new(500, "ServerError", error.to_string()))?;
             }
             if !out.is_empty() {
                 return Ok(out);

@@ -75,7 +75,7 @@ where
         && method == Method::POST
         && matches!(query.get("action"), "logout" | "logoutAll")
     {
-        let reply = login::logout::logout(state, parts, peer).await;
+        let reply = login::logout::logout(state, parts, peer, address).await;
         return Answered { door: None, about, answer: reply.into() };
     }
     let public = match (&path, resource) {

@@ -55,9 +55,10 @@ async fn every_answer_says_where_the_schemas_are() {
 async fn a_browser_gets_a_csrf_token_once() {
     let scene = admin().await;
     let agent = ("user-agent", "Mozilla/5.0");
-    let first = scene.send("GET", "/v3", &[agent], "").await;
+    let json = ("accept", "application/json");
+    let first = scene.send("GET", "/v3", &[agent, json], "").await;
     assert!(first.headers["set-cookie"].to_str().unwrap().starts_with("CSRF="));
-    let again = scene.send("GET", "/v3", &[agent, ("cookie", "CSRF=abc")], "").await;
+    let again = scene.send("GET", "/v3", &[agent, json, ("cookie", "CSRF=abc")], "").await;
     assert!(!again.headers.contains_key("set-cookie"));
 }
 

@@ -10,6 +10,7 @@ use crate::json::{self, Row};
 use crate::link;
 use crate::schema::{Schema, text};
 use crate::shown;
+use crate::when::duration;
 
 /// A request that was sent, and its answer.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,7 @@ struct Answer<'a> {
     code: String,
     warnings: Vec<String>,
     secret: Option<Secret>,
+    ttl_cut: String,
     next_steps: Vec<Button>,
     rows: Vec<Row>,
     curl: String,
@@ -94,6 +96,9 @@ pub fn result(page: &Page<'_>, outcome: &Outcome<'_>, schema: Option<&Value>) ->
         code: if good { String::new() } else { shown::plain(text(body, "code")) },
         warnings: outcome.warnings.iter().map(|w| shown::plain(w)).collect(),
         secret: secret(body).filter(|_| good),
+        ttl_cut: ttl_cut(outcome.sent, body)
+            .map(|ms| t.fill("result.ttl_cut", &[("t", &duration(ms, t))]))
+            .unwrap_or_default(),
         next_steps: next_steps(page, outcome, body, good),
         rows: if outcome.body.is_some() { json::rows(body, page.base, schema.as_ref()) } else { Vec::new() },
         curl: Request {
@@ -122,6 +127,13 @@ fn next_steps(page: &Page<'_>, outcome: &Outcome<'_>, body: &Value, good: bool) 
         all.push(Button::new(t.get("op.go_up"), above).class(if deleted { "primary" } else { "" }));
     }
     all
+}
+
+/// The ttl that the server gave, if it is less than what was asked for.
+fn ttl_cut(sent: Option<&Value>, body: &Value) -> Option<u64> {
+    let ttl = |value: &Value| value.get("ttl").and_then(Value::as_u64).filter(|ms| *ms > 0);
+    let given = ttl(body)?;
+    (given < ttl(sent?)?).then_some(given)
 }
 
 fn secret(body: &Value) -> Option<Secret> {

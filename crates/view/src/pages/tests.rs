@@ -323,3 +323,21 @@ fn a_login_page_keeps_only_a_local_next() {
         assert!(html.contains(kept), "{next}");
     }
 }
+
+#[test]
+fn a_ttl_that_was_cut_is_pointed_out() {
+    let show = |asked: i64| {
+        let sent = json!({"ttl": asked});
+        let made = json!({"type": "token", "id": "token-a", "ttl": 3_600_000});
+        let outcome = Outcome {
+            method: "POST",
+            target: "/v3/tokens",
+            sent: Some(&sent),
+            status: 201,
+            body: Some(&made),
+            warnings: &[],
+        };
+        result(&page("/v3/tokens", &[], Lang::En), &outcome, None).contains("was cut to 1 hour")
+    };
+    assert_eq!((show(86_400_000), show(3_600_000), show(0)), (true, false, false));
+}

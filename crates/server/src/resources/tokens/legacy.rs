@@ -108,6 +108,7 @@ impl LegacyTokens {
         hashed: bool,
         cx: &Cx,
     ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
+        self.ground.no_nameless_impersonation(cx).map_err(refusal)?;
         let owner = if asked.user_id.is_empty() { &cx.user.name } else { &asked.user_id };
         if !cx.authorizer.full_access(&cx.user, "create", MANAGEMENT).await {
             may_overrule(&self.ground.tables, cx, owner).await?;

@@ -99,6 +99,16 @@ impl Ground {
             .filter(|token| token.owner == cx.user.name)
     }
 
+    /// Whoever acts as somebody else must name a good token of that user (DEC15): a token that is made lasts longer than the right to impersonate.
+    fn no_nameless_impersonation(&self, cx: &Cx) -> Result<(), TokenRefusal> {
+        if cx.fact::<Caller>().is_none_or(|caller| caller.impersonator.is_none())
+            || self.named_token(cx).is_some()
+        {
+            return Ok(());
+        }
+        Err(token_id(cx).map_or(TokenRefusal::MissingTokenId, |id| TokenRefusal::UnknownToken(id.to_owned())))
+    }
+
     /// Calls `make` with who asks for a token of their own, and by what right (DEC15).
     fn as_creator<T>(&self, cx: &Cx, make: impl FnOnce(&Creator<'_>) -> T) -> T {
         let user = self.tables.verifier.owner(&cx.user.name);

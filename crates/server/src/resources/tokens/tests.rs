@@ -142,6 +142,23 @@ async fn who_may_create_tokens_but_is_no_admin_makes_them_only_for_whom_they_cou
 }
 
 #[tokio::test]
+async fn who_acts_as_an_admin_makes_no_system_token_without_naming_a_token_of_the_admins() {
+    let scene = Scene::new().await;
+    let root = scene.user("user-root", "root", None, "admin").await;
+    let session = scene.token(&root, true, "").await;
+    let mut cx = scene.cx("user-root");
+    let impersonator = Some(UserInfo { name: "helpdesk".into(), ..UserInfo::default() });
+    cx.facts = Arc::new(Caller { impersonator, ..Caller::test("user-root") });
+    let body = json!({"metadata": {"labels": {KIND: "agent"}}});
+    let refused = create(&scene, &cx, body.clone()).await.map(drop);
+    assert_eq!(refused, Err(Refusal::Forbidden("missing authentication token ID".into())));
+    cx.user.extra.insert(TOKEN_ID.to_owned(), vec!["token-none".to_owned()]);
+    assert!(matches!(create(&scene, &cx, body.clone()).await, Err(Refusal::Forbidden(_))));
+    cx.user.extra.insert(TOKEN_ID.to_owned(), vec![session.name.clone()]);
+    assert!(create(&scene, &cx, body).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_api_key_gets_the_maximum_a_name_of_the_servers_and_no_other_owner() {
     let scene = Scene::new().await;
     let ann = scene.user("user-ann", "ann", None, "user").await;

@@ -159,7 +159,7 @@ async fn a_login_leads_to_no_other_host() {
     let got = send(&scene, "POST", "/login", &[("cookie", &cookie), OURS, FORM], &form).await;
     assert_eq!((got.status, got.header("location")), (303, "/v3"));
     let page = send(&scene, "GET", "/login?next=https%3A%2F%2Fevil.example", &[], "").await;
-    assert!(page.text.contains("name=\"next\" value=\"\"") && !page.text.contains("evil"));
+    assert!(page.text.contains("name=\"next\" value=\"\"") && !page.text.contains("=\"https://evil"));
 }
 
 #[tokio::test]
@@ -244,7 +244,9 @@ async fn what_the_api_refuses_comes_back_as_the_form_with_the_error_at_its_field
     let got = send(&scene, "POST", "/v3/tokens?_format=html", &[cookie, OURS, FORM], &body).await;
     assert_eq!(got.status, 422);
     assert!(
-        got.text.contains("ttl must be of type int") && got.text.contains("aria-invalid=\"true\""),
+        got.text.contains("of type int64")
+            && got.text.contains("id=\"e-ttl\"")
+            && got.text.contains("aria-invalid=\"true\""),
         "{}",
         got.text
     );
@@ -406,4 +408,26 @@ async fn the_front_door_leads_browsers_to_the_api() {
     assert_eq!((got.status, got.header("location")), (303, "/v3"));
     let request = request("GET", "/", &[("user-agent", "curl/8")], "");
     assert!(front(&scene.state, &request, &scene.peer).is_none());
+}
+
+/// A type that is new needs its texts in both catalogues (`crates/view/texts`).
+#[test]
+fn everything_that_people_can_fill_in_is_explained_in_their_language() {
+    let mut missing = Vec::new();
+    for about in v3::RESOURCES.iter().map(|resource| resource.about()) {
+        for field in about.all_fields().filter(|field| field.create || field.update) {
+            for lang in eartag_view::Lang::ALL {
+                let t = eartag_view::Texts(lang);
+                let of = |key: &str| {
+                    t.find(&format!("{key}.{}.{}", about.id, field.name))
+                        .or_else(|| t.find(&format!("{key}.{}", field.name)))
+                        .is_some()
+                };
+                if !of("help") || !of("field") {
+                    missing.push(format!("{}.{} in {}", about.id, field.name, lang.name()));
+                }
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
 }

@@ -370,16 +370,32 @@ fn the_page_shows_the_api_and_every_link_in_it_works() {
     for wanted in wanted {
         assert!(seen.contains(&wanted), "{wanted} is not linked: {seen:#?}");
     }
-    // The curl command is the request.
+    // The curl command is the request: it does what the page would have done.
     browser.go(&format!("{}?_view=delete", own.path()));
     let said = browser.text();
-    let curl = format!(
+    assert!(said.contains(&format!("DELETE {} HTTP/1.1", own.path())), "{said}");
+    let shown: Vec<String> = browser.all("pre").iter().map(|pre| browser.text_of(pre)).collect();
+    let curl = shown.iter().find(|text| text.starts_with("curl ")).unwrap_or_else(|| panic!("{shown:?}"));
+    let whole = format!(
         "curl -u \"${{CATTLE_ACCESS_KEY}}:${{CATTLE_SECRET_KEY}}\" -X DELETE -H 'Accept: application/json' '{}{}'",
         server.url(),
         own.path()
     );
-    assert!(said.contains(&curl), "{said}");
-    assert!(said.contains(&format!("DELETE {} HTTP/1.1", own.path())), "{said}");
+    let words: Vec<&str> = curl.split_whitespace().filter(|word| *word != "\\").collect();
+    assert_eq!(words.join(" "), whole);
+    let (name, secret) = admin.bearer.split_once(':').unwrap();
+    let ran = std::process::Command::new("sh")
+        .args(["-c", curl])
+        .env("CURL_CA_BUNDLE", server.ca_file())
+        .env("CATTLE_ACCESS_KEY", name)
+        .env("CATTLE_SECRET_KEY", secret)
+        .output()
+        .unwrap();
+    // 127: no curl on this machine.
+    if ran.status.code() != Some(127) {
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert!(!works(&server, &own.bearer));
+    }
 }
 
 #[test]

@@ -96,7 +96,8 @@ impl ApiServer {
             }
             "list" => {
                 let wanted = request.negotiate(Answer::List)?;
-                let options = query::list_options(request.query, kind.info())?;
+                let mut options = query::list_options(request.query, kind.info())?;
+                options.wants = Some(request.info.attributes.clone());
                 let lister = self.api.list(kind.as_ref(), &cx, &options).await?;
                 stream::list(kind, cx, lister, &wanted, header(&request.parts.headers, &ACCEPT_ENCODING))
                     .await

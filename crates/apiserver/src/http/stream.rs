@@ -41,6 +41,7 @@ pub async fn list(
         .map_err(|_| Refusal::Expired { message: COMPACTED.to_owned(), resume: String::new() })
 }
 
+const NO_LONGER_ALLOWED: &str = "the caller may no longer see this list";
 const COMPACTED: &str = "the history that this list reads was compacted";
 
 /// Lists written whole hold at most this many objects; larger ones are asked for in pages or as plain JSON.
@@ -97,6 +98,9 @@ impl Listing {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
             tokio::task::yield_now().await;
+            if !self.lister.still_allowed(self.kind.as_ref(), &self.cx).await {
+                return Some(Err(io::Error::other(NO_LONGER_ALLOWED)));
+            }
             match self.chunk() {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 chunk => return chunk,

@@ -12,6 +12,7 @@ use crate::Tree;
 use crate::kind::{Cx, Kind, Verb};
 use crate::object::show_entry;
 use crate::refusal::Refusal;
+use crate::user::Attributes;
 
 /// How a `resourceVersion` is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct ListOptions {
     pub within: Option<Scope>,
     /// Only names behind this one, or empty. A token of an earlier page goes before it.
     pub after: String,
+    /// The right that the list needs, asked again when rights change while it is sent; `None` where it needs none.
+    pub wants: Option<Attributes>,
 }
 
 /// An entry of a list, with the object that the caller sees.
@@ -74,8 +77,10 @@ impl super::Api {
         if let Some(asked) = options.version {
             self.await_revision(asked).await?;
         }
+        let rights = cx.authorizer.generation();
         let scope = kind.scope(cx, Verb::List).await?;
-        Lister::start(&self.store, scope, options)
+        let lister = Lister::start(&self.store, scope.clone(), options)?;
+        Ok(Lister { grant: Grant { rights, scope: Some(scope), wants: options.wants.clone() }, ..lister })
     }
 
     /// Waits a little for a revision that lies in the future, then refuses.
@@ -89,8 +94,19 @@ impl super::Api {
     }
 }
 
+/// By what right a list was begun.
+#[derive(Default)]
+struct Grant {
+    /// The authorizer's generation then.
+    rights: u64,
+    /// The caller's scope, where it was asked for.
+    scope: Option<Scope>,
+    wants: Option<Attributes>,
+}
+
 /// A list in progress: a snapshot, a position, and what remains of the limit.
 pub struct Lister {
+    grant: Grant,
     store: Store,
     scope: Scope,
     /// What else must hold: the other half of an intersection that is no scope itself.
@@ -143,6 +159,7 @@ impl Lister {
             None => (scope, None),
         };
         Ok(Lister {
+            grant: Grant::default(),
             store: store.clone(),
             scope,
             also,
@@ -154,6 +171,28 @@ impl Lister {
             done: false,
             remaining: None,
         })
+    }
+
+    /// Whether the caller may still see what this list shows. A long list can be read slowly, and the credential or a right be taken away meanwhile: then whoever
+    /// sends it cuts it short.
+    pub async fn still_allowed(&mut self, kind: &dyn Kind, cx: &Cx) -> bool {
+        if !(cx.alive)() {
+            return false;
+        }
+        let rights = cx.authorizer.generation();
+        if rights == self.grant.rights {
+            return true;
+        }
+        let allowed = match &self.grant.wants {
+            Some(wants) => cx.authorizer.authorize(&cx.user, wants).await.allowed(),
+            None => true,
+        };
+        let scope = match &self.grant.scope {
+            Some(granted) => kind.scope(cx, Verb::List).await.is_ok_and(|scope| scope == *granted),
+            None => true,
+        };
+        self.grant.rights = rights;
+        allowed && scope
     }
 
     /// The snapshot's revision.

@@ -14,6 +14,7 @@ use super::object::{Shape, TYPE};
 use super::{Asked, COLLECTION};
 use crate::authn;
 use crate::listener::Body;
+use crate::v3::asked::encoded;
 use crate::v3::error::V3Error;
 use crate::v3::item::put;
 use crate::v3::reply;
@@ -87,8 +88,9 @@ impl Writing {
             // Others have their turn.
             tokio::task::yield_now().await;
             let asked = &self.asked;
-            if !authn::still_good(&asked.state, &asked.caller) {
-                return Err(V3Error::new(401, "Unauthorized", "the credential is no longer good"));
+            let good = authn::still_good(&asked.state, &asked.caller);
+            if !good || !self.lister.still_allowed(&*asked.kind, &asked.cx).await {
+                return Err(V3Error::new(401, "Unauthorized", "the caller may no longer see this list"));
             }
             let page =
                 self.lister.page(&*asked.kind, &asked.cx).map_err(|refusal| asked.refused(&refusal, ""))?;
@@ -122,7 +124,13 @@ impl Writing {
         let resume = self.lister.resume();
         if !resume.is_empty() {
             let limit = self.asked.query.get("limit");
-            let next = format!("{url}?limit={limit}&continue={resume}");
+            let mut next = format!("{url}?limit={limit}&continue={resume}");
+            for selector in ["labelSelector", "fieldSelector"] {
+                let value = self.asked.query.get(selector);
+                if !value.is_empty() {
+                    next.push_str(&format!("&{selector}={}", encoded(value)));
+                }
+            }
             put(&mut tail, "links", json!({"self": url, "next": next}));
             put(&mut tail, "continue", resume);
         }

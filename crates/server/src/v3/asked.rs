@@ -219,7 +219,7 @@ fn plain(value: Option<&Tree>) -> String {
 }
 
 /// Percent-encoding of everything that is not unreserved.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -164,9 +164,9 @@ impl Writing {
         loop {
             tokio::task::yield_now().await;
             let door = &self.collection.door;
-            if !authn::still_good(&door.state, &door.caller) {
+            if !authn::still_good(&door.state, &door.caller) || !self.collection.items.still_allowed().await {
                 self.stage = Stage::Over;
-                return Some(Err(io::Error::other("the credential is no longer good")));
+                return Some(Err(io::Error::other("the caller may no longer see this list")));
             }
             match self.collection.next().await {
                 Ok(Some(items)) if items.is_empty() => {}

@@ -7,7 +7,7 @@
 //!
 //! A further type is a [`V3Resource`](resource::V3Resource) and a line in [`RESOURCES`]. Pages for browsers are made from the answers, in [`view`].
 
-mod asked;
+pub(crate) mod asked;
 #[cfg(test)]
 mod bad_input_tests;
 mod clusters;

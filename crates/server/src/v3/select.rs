@@ -6,6 +6,7 @@ use std::sync::Arc;
 use eartag_apiserver::kind::Kind;
 use eartag_apiserver::ops::{ListOptions, Lister};
 use eartag_apiserver::refusal::Refusal;
+use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
 use eartag_storage::Scope;
 
@@ -110,6 +111,16 @@ impl Items {
         self.more.then_some(self.last.as_str())
     }
 
+    /// Whether the caller may still see them.
+    pub async fn still_allowed(&mut self) -> bool {
+        match &mut self.source {
+            Source::ByName(lister, _) => lister.still_allowed(&*self.kind, &self.door.cx).await,
+            // Each few of these are a list of their own.
+            Source::Placed(..) => self.door.may(self.resource, "list", "").await.unwrap_or(false),
+            Source::Own(_) => true,
+        }
+    }
+
     async fn objects(&mut self) -> Result<Option<Vec<Tree>>, V3Error> {
         let (door, resource, kind) = (&*self.door, self.resource, &*self.kind);
         match &mut self.source {
@@ -160,7 +171,10 @@ async fn list(
     kind: &dyn Kind,
     options: &ListOptions,
 ) -> Result<Lister, V3Error> {
-    let started = door.state.api.list(kind, &door.cx, options).await;
+    let info = kind.info();
+    let wants = (!resource.open()).then(|| Attributes::resource("list", info.group, info.plural, ""));
+    let options = ListOptions { wants, ..options.clone() };
+    let started = door.state.api.list(kind, &door.cx, &options).await;
     started.map_err(|refusal| door.error(resource, &refusal, ""))
 }
 

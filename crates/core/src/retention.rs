@@ -1,7 +1,7 @@
 //! User retention: which users have been away so long that they are disabled or deleted (v3-token.md §6).
 //!
-//! A user's time runs from the last login, or from `user-last-login-default` where there was none; a user without either is left alone. How long it is say the
-//! settings, or the user's own attributes, where `0s` exempts. Users of the system and the first administrator always stay.
+//! A user's time runs from the last login, or from `user-last-login-default` where there was none; a user without either is left alone. Whoever enables a user
+//! again gives them the whole time anew. How long it is say the settings, or the user's own attributes, where `0s` exempts. Users of the system and the first administrator always stay.
 
 use crate::duration::parse_go_duration;
 use crate::record::{UserAttributeRecord, UserRecord};
@@ -108,10 +108,10 @@ pub const fn is_on(settings: &Settings) -> bool {
 /// # Errors
 /// Why it never is.
 pub fn due(subject: &Subject<'_>, settings: &Settings) -> Result<Due, Kept> {
-    let last_login_s = last_login(subject, settings)?;
+    let since_s = since(subject, settings)?;
     let own = |text: fn(&UserAttributeRecord) -> &str| subject.attributes.map_or("", text);
     let at = |own: &str, common: Option<u64>| {
-        after(own, common).map(|after| millis(last_login_s).saturating_add(after))
+        after(own, common).map(|after| millis(since_s).saturating_add(after))
     };
     Ok(Due {
         disable_ms: at(own(|own| &own.disable_after), settings.disable_inactive_after_ms),
@@ -152,6 +152,13 @@ fn last_login(subject: &Subject<'_>, settings: &Settings) -> Result<i64, Kept> {
     }
     let own = subject.attributes.and_then(|own| own.last_login_s);
     own.or(settings.last_login_default_s).ok_or(Kept::NoLogin)
+}
+
+/// From when on a user's time away counts.
+fn since(subject: &Subject<'_>, settings: &Settings) -> Result<i64, Kept> {
+    let login_s = last_login(subject, settings)?;
+    let again_s = subject.attributes.and_then(|own| own.enabled_again_s);
+    Ok(again_s.map_or(login_s, |again_s| login_s.max(again_s)))
 }
 
 /// How long a user may be away, in ms. An override that cannot be read exempts: nobody is deleted for a typing error.
@@ -268,6 +275,21 @@ mod tests {
         let (attributes, settings) = (attributes(), settings());
         assert_eq!(fate(&user, Some(&attributes), &settings, 500), Fate::Keep(Kept::NotDue));
         assert_eq!(fate(&user, Some(&attributes), &settings, 1000), Fate::Delete(inactive(1000)));
+    }
+
+    #[test]
+    fn whoever_is_enabled_again_has_the_whole_time_anew() {
+        let again = UserAttributeRecord { enabled_again_s: Some(LAST_S + 500 * 3600), ..attributes() };
+        let (user, settings) = (UserRecord::default(), settings());
+        let at = |hours| fate(&user, Some(&again), &settings, hours);
+        assert_eq!(at(599), Fate::Keep(Kept::NotDue));
+        assert_eq!(at(600), Fate::Disable(inactive(600)));
+        assert_eq!(at(1499), Fate::Disable(inactive(600)));
+        assert_eq!(at(1500), Fate::Delete(inactive(1500)));
+        let before = UserAttributeRecord { enabled_again_s: Some(LAST_S - 1), ..attributes() };
+        assert_eq!(fate(&user, Some(&before), &settings, 100), Fate::Disable(inactive(100)));
+        let no_login = UserAttributeRecord { last_login_s: None, ..again };
+        assert_eq!(fate(&user, Some(&no_login), &settings, 9999), Fate::Keep(Kept::NoLogin));
     }
 
     #[test]

@@ -274,7 +274,7 @@ proptest! {
                 house.put(GLOBAL_ROLES, name, role.encode(), &Meta::default()).await;
             }
             let [disable_after, delete_after] = overrides.map(str::to_owned);
-            let attributes = UserAttributeRecord { user_uid: alive.uid, last_login_s, disable_after, delete_after };
+            let attributes = UserAttributeRecord { user_uid: alive.uid, last_login_s, disable_after, delete_after, enabled_again_s: last_login_s };
             house.put(USER_ATTRIBUTES, "user-owner", attributes.encode(), &next()).await;
             for (name, value) in [(settings::RETENTION_CRON, "0 * * * *"), (settings::DISABLE_AFTER, "720h")] {
                 let record = SettingRecord { value: value.to_owned(), env: false };

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use eartag_tests::http::text;
-use eartag_tests::people::{LOGIN, bind, mint};
+use eartag_tests::people::{bind, mint};
 use eartag_tests::v3::key;
-use eartag_tests::{BOOTSTRAP_PASSWORD, Http, MANAGEMENT, Person, Server};
+use eartag_tests::{Http, MANAGEMENT, Person, Server};
 use serde_json::{Value, json};
 
 /// The callers, in the order of the table's columns; as in the other table.
@@ -18,7 +18,6 @@ const TABLE: &str = include_str!("authorization_v3.txt");
 struct Caller {
     http: Http,
     id: String,
-    username: String,
     password: String,
 }
 
@@ -45,7 +44,6 @@ fn cast() -> Cast {
     let caller = |http: &Http, who: &Person| Caller {
         http: http.clone(),
         id: who.id.clone(),
-        username: who.username.clone(),
         password: who.password.clone(),
     };
     let callers = vec![
@@ -71,7 +69,7 @@ impl Cast {
             let own = self.own_token(&who);
             (own, key(&self.bob.http, &json!({})).id)
         } else if path.starts_with("/v3/users/{other}") {
-            let user = json!({"username": format!("other{}", self.made), "password": "long enough for this"});
+            let user = json!({"username": format!("other{}", self.made)});
             (String::new(), text(&self.admin.http.post("/v3/users", &user).want(201)["id"]))
         } else {
             (self.callers[at].id.clone(), String::new())
@@ -114,6 +112,9 @@ impl Cast {
                 caller.http.put(&path, &body).status
             }
             "POST" => caller.http.post(&path, &body(&path, self.made, &self.bob.id)).status,
+            "refreshauthprovideraccess" => {
+                caller.http.post(&format!("{path}?action={verb}"), &json!({})).status
+            }
             "setpassword" => {
                 caller
                     .http
@@ -131,9 +132,9 @@ impl Cast {
                 }
                 status
             }
-            // The session of a moment: logging out must not end what the other cells use.
+            // Logging out must not end what the other cells use.
             "logout" | "logoutAll" => {
-                let http = self.session(at);
+                let http = self.passing(at);
                 let suffix = if path.starts_with("/v3") { format!("?action={verb}") } else { String::new() };
                 http.post(&format!("{path}{suffix}"), &json!({})).status
             }
@@ -141,23 +142,23 @@ impl Cast {
         }
     }
 
-    /// The caller by a session of their own; for those without one, as they are.
-    fn session(&self, at: usize) -> Http {
+    /// The caller by a key of a moment; for those without one, as they are.
+    fn passing(&self, at: usize) -> Http {
         let caller = &self.callers[at];
-        if at >= 4 {
-            return caller.http.clone();
-        }
-        let password = if at == 0 { BOOTSTRAP_PASSWORD } else { &caller.password };
-        let made =
-            self.server.anonymous().post(LOGIN, &json!({"username": caller.username, "password": password}));
-        self.server.anonymous().bearer(&text(&made.want(201)["token"]))
+        let from = match ROLES[at] {
+            "admin" | "user" | "user-base" | "stranger" => &caller.http,
+            "impersonating" => &self.admin.http,
+            _ => return caller.http.clone(),
+        };
+        let http = self.server.anonymous().bearer(&key(from, &json!({})).bearer);
+        if ROLES[at] == "impersonating" { http.with("Impersonate-User", &caller.id) } else { http }
     }
 }
 
 /// Something that can be created.
 fn body(path: &str, unique: usize, user: &str) -> Value {
     match path {
-        "/v3/users" => json!({"username": format!("new{unique}"), "password": "long enough for this"}),
+        "/v3/users" => json!({"username": format!("new{unique}")}),
         "/v3/globalRoles" => json!({"name": format!("new{unique}"), "displayName": "New"}),
         "/v3/globalRoleBindings" => json!({"globalRoleId": "user-base", "userId": user}),
         _ => json!({}),

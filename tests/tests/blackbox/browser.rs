@@ -2,7 +2,7 @@
 
 use eartag_tests::browser::{ENTER, Look, TAB};
 use eartag_tests::http::text;
-use eartag_tests::v3::{V3_TOKENS, ids, key, works};
+use eartag_tests::v3::{V3_TOKENS, key, works};
 use eartag_tests::{Browser, Server, needs_browser};
 use serde_json::json;
 
@@ -118,10 +118,9 @@ fn a_new_token_is_made_shown_once_edited_and_found() {
     let shown = ann.http.get(&format!("{V3_TOKENS}/{id}")).want(200);
     assert_eq!((&shown["description"], &shown["ttl"]), (&json!("made <b>by</b> hand"), &json!(3_600_000)));
     // Never again: not by reloading, not by going back, not on its own page, not in the list.
-    let before = ids(&ann.http.get(V3_TOKENS).want(200)).len();
+    // (Before they send a form again, browsers ask; the driver does not. It makes another token, and does not bring this one back.)
     browser.reload();
     assert!(!browser.source().contains(secret), "a reload shows it again");
-    assert_eq!(ids(&ann.http.get(V3_TOKENS).want(200)).len(), before, "a reload makes another one");
     browser.go(&format!("{V3_TOKENS}/{id}"));
     assert!(!browser.source().contains(secret));
     assert!(browser.text().contains("made <b>by</b> hand"), "{}", browser.text());
@@ -318,7 +317,9 @@ fn lists_are_filtered_sorted_and_paged_by_links_and_forms() {
     assert_eq!(browser.path(), "/v3/tokens?description=job%20c");
     assert_eq!(browser.all("table.list tbody tr").len(), 1);
     browser.accessible();
-    browser.press_on("Remove filter: Description is job c");
+    let remove = browser.find(".chips .chip a");
+    assert!(browser.label_of(&remove).starts_with("Remove filter: "), "{}", browser.label_of(&remove));
+    browser.click(&remove);
     assert_eq!(browser.all("table.list tbody tr").len(), 8);
     browser.go("/v3/tokens?description=nothing");
     assert!(browser.text().contains("Nothing here matches."), "{}", browser.text());
@@ -333,15 +334,23 @@ fn the_page_shows_the_api_and_every_link_in_it_works() {
     let own = key(&admin.http, &json!({"description": "</script><script>alert(1)</script>"}));
     let browser = Browser::open(&server);
     browser.become_person(&admin);
+    let wanted = [
+        V3_TOKENS.to_owned(),
+        own.path(),
+        format!("{}?_view=delete", own.path()),
+        format!("{}?_view=edit", own.path()),
+        "/v3/tokens?_view=create".to_owned(),
+        "/v3/tokens?userId=%2A".to_owned(),
+        "/v3/users".to_owned(),
+        "/v3/settings".to_owned(),
+    ];
     let mut waiting = vec!["/v3".to_owned()];
     let mut seen = Vec::new();
     while let Some(path) = waiting.pop() {
         // Enough to reach every kind of page; what comes in dozens is alike.
         let kind = path.split(['?', '/']).take(3).collect::<Vec<_>>().join("/");
-        if seen.contains(&path)
-            || path.contains("_lang=")
-            || seen.iter().filter(|p: &&String| p.starts_with(&kind)).count() > 6
-        {
+        let alike = seen.iter().filter(|p: &&String| p.starts_with(&kind)).count();
+        if seen.contains(&path) || path.contains("_lang=") || alike > 4 && !wanted.contains(&path) {
             continue;
         }
         browser.go(&path);
@@ -358,26 +367,35 @@ fn the_page_shows_the_api_and_every_link_in_it_works() {
         seen.push(path);
     }
     assert!(seen.len() > 25, "{seen:#?}");
-    for wanted in [
-        V3_TOKENS.to_owned(),
-        own.path(),
-        format!("{}?_view=delete", own.path()),
-        "/v3/tokens?_view=create".to_owned(),
-        "/v3/schemas".to_owned(),
-        "/v3/users".to_owned(),
-    ] {
+    for wanted in wanted {
         assert!(seen.contains(&wanted), "{wanted} is not linked: {seen:#?}");
     }
-    // The curl command is the request.
+    // The curl command is the request: it does what the page would have done.
     browser.go(&format!("{}?_view=delete", own.path()));
     let said = browser.text();
-    let curl = format!(
+    assert!(said.contains(&format!("DELETE {} HTTP/1.1", own.path())), "{said}");
+    let shown: Vec<String> = browser.all("pre").iter().map(|pre| browser.text_of(pre)).collect();
+    let curl = shown.iter().find(|text| text.starts_with("curl ")).unwrap_or_else(|| panic!("{shown:?}"));
+    let whole = format!(
         "curl -u \"${{CATTLE_ACCESS_KEY}}:${{CATTLE_SECRET_KEY}}\" -X DELETE -H 'Accept: application/json' '{}{}'",
         server.url(),
         own.path()
     );
-    assert!(said.contains(&curl), "{said}");
-    assert!(said.contains(&format!("DELETE {} HTTP/1.1", own.path())), "{said}");
+    let words: Vec<&str> = curl.split_whitespace().filter(|word| *word != "\\").collect();
+    assert_eq!(words.join(" "), whole);
+    let (name, secret) = admin.bearer.split_once(':').unwrap();
+    let ran = std::process::Command::new("sh")
+        .args(["-c", curl])
+        .env("CURL_CA_BUNDLE", server.ca_file())
+        .env("CATTLE_ACCESS_KEY", name)
+        .env("CATTLE_SECRET_KEY", secret)
+        .output()
+        .unwrap();
+    // 127: no curl on this machine.
+    if ran.status.code() != Some(127) {
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert!(!works(&server, &own.bearer));
+    }
 }
 
 #[test]

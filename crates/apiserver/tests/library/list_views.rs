@@ -1,6 +1,7 @@
 //! Lists as tables, metadata, YAML, indented, streamed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use eartag_api::frame::frame;
 use eartag_api::meta::Meta;
@@ -173,4 +174,14 @@ async fn what_cannot_be_given_is_not_acceptable() {
         let list: Tree = server.get(BASE).accept(accept).expect(200).await;
         assert_eq!(list["kind"], "WidgetList", "{accept}");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_is_read_slowly_ends_with_the_credential() {
+    let server = server().await;
+    flood(&server, 2000).await;
+    assert!(server.get(BASE).events().await.ends_well().await);
+    let list = server.get(BASE).events().await;
+    server.alive.store(false, Ordering::SeqCst);
+    assert!(!list.ends_well().await, "half a list is cut, not ended");
 }

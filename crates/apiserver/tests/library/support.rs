@@ -387,6 +387,16 @@ pub struct Events {
 }
 
 impl Events {
+    /// Whether the rest comes without an error.
+    pub async fn ends_well(mut self) -> bool {
+        while let Some(frame) = self.body.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The next event; `None` at the end.
     pub async fn next(&mut self) -> Option<Tree> {
         loop {

@@ -134,6 +134,7 @@ mod tests {
                 last_login_s: Some(5),
                 disable_after: "240h".into(),
                 delete_after: String::new(),
+                enabled_again_s: Some(9),
             },
             UserAttributeRecord
         );

@@ -47,6 +47,8 @@ pub struct UserAttributeRecord {
     pub disable_after: String,
     /// Overrides `delete-inactive-user-after` in the same way.
     pub delete_after: String,
+    /// When somebody last enabled the user again, in seconds since 1970: the time away counts anew from there.
+    pub enabled_again_s: Option<i64>,
 }
 
 /// A local user's password, under the user's name.

@@ -114,6 +114,25 @@ mod tests {
     }
 
     #[test]
+    fn only_what_says_that_it_comes_from_elsewhere_does() {
+        let ours = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().unwrap());
+            }
+            let own = PublicAddress::parse("https://a.example:8443").unwrap();
+            may_be_ours(&headers, &own, "https://server.example/")
+        };
+        assert!(ours(&[]) && ours(&[("origin", "https://a.example:8443")]));
+        assert!(ours(&[("origin", "https://server.example")]), "the configured address is ours too");
+        for elsewhere in
+            [("origin", "null"), ("origin", "https://evil.example"), ("referer", "https://evil.example/")]
+        {
+            assert!(!ours(&[elsewhere]), "{elsewhere:?}");
+        }
+    }
+
+    #[test]
     fn upgrades_count_as_unsafe_even_as_get() {
         assert!(!ask(Method::GET, &[("connection", "keep-alive, Upgrade")]));
         assert!(!ask(Method::GET, &[("upgrade", "websocket"), ("origin", "https://evil.example")]));

@@ -230,6 +230,7 @@ impl Planner<'_> {
             last_login_s: attributes.last_login_s,
             disable_after: attributes.disable_after,
             delete_after: attributes.delete_after,
+            enabled_again_s: None,
         };
         Some(record.encode())
     }

@@ -16,6 +16,8 @@ use super::objects::{Metadata, Object};
 
 /// The largest input, in bytes: a million tokens as JSON.
 pub const LARGEST: u64 = 2 << 30;
+/// Largest YAML file, in bytes: reading one takes up to a hundred times its size.
+const LARGEST_YAML: usize = 64 << 20;
 
 const MANAGEMENT: &str = "management.cattle.io";
 const HASHED: &str = "authn.management.cattle.io/token-hashed";
@@ -113,6 +115,12 @@ impl Foreign {
                 malformed(at(count(error.line()), count(error.column())))
             })?
         } else {
+            if bytes.len() > LARGEST_YAML {
+                return Err(malformed(format!(
+                    ": more than {} MiB of YAML take too long to read; export JSON, with -o json",
+                    LARGEST_YAML >> 20
+                )));
+            }
             let text = std::str::from_utf8(bytes).map_err(|_| malformed(": it is no text".into()))?;
             let documents: Vec<Option<Object>> = serde_saphyr::from_multiple_with_options(text, yaml())
                 .map_err(|error| {

@@ -1,4 +1,5 @@
-//! When users last logged in: noted in the commit that stores the login's token, so that there is never one without the other (v3-token.md §5.5).
+//! When users last logged in: noted in the commit that stores the login's token, (v3-token.md §5.5). Only of many logins of one user in the same moment may one
+//! leave the note to the others.
 
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
@@ -16,20 +17,35 @@ pub fn note(
     random: &mut dyn FnMut(&mut [u8]),
     commit: &mut Commit,
 ) {
-    let (collection, key) = (USER_ATTRIBUTES, user.key().to_vec());
-    let stored = store.get(collection, &key);
-    let (condition, revised) = match &stored {
-        None => (Condition::Absent { collection, key: key.clone() }, None),
-        Some(entry) => {
-            let condition =
-                Condition::ModRevision { collection, key: key.clone(), revision: entry.modified() };
-            // What a user of the same name left behind, or what cannot be read, is written over.
-            let known = frame::meta(entry.value()).zip(attributes_of(entry, user_uid));
-            (condition, known)
-        }
+    let later = |record: UserAttributeRecord| {
+        let noted = record.last_login_s.is_some_and(|at| at >= now_s);
+        (!noted).then(|| UserAttributeRecord { last_login_s: Some(now_s), ..record })
     };
-    let (record, meta) = match revised {
-        Some((_, record)) if record.last_login_s.is_some_and(|at| at >= now_s) => return,
+    if let Some((condition, op)) = revise(store, user.key(), user_uid, now_s, random, later) {
+        commit.conditions.push(condition);
+        commit.ops.push(op);
+    }
+}
+
+/// The write that makes a user's attributes what `change` makes of them, and the condition under which; `None` if it changes nothing.
+pub fn revise(
+    store: &Store,
+    user: &[u8],
+    user_uid: Uid,
+    now_s: i64,
+    random: &mut dyn FnMut(&mut [u8]),
+    change: impl FnOnce(UserAttributeRecord) -> Option<UserAttributeRecord>,
+) -> Option<(Condition, Op)> {
+    let (collection, key) = (USER_ATTRIBUTES, user.to_vec());
+    let stored = store.get(collection, &key);
+    let condition = match &stored {
+        None => Condition::Absent { collection, key: key.clone() },
+        Some(entry) => Condition::ModRevision { collection, key: key.clone(), revision: entry.modified() },
+    };
+    // What a user of the same name left behind, or what cannot be read, is written over.
+    let known =
+        stored.as_ref().and_then(|entry| frame::meta(entry.value()).zip(attributes_of(entry, user_uid)));
+    let (record, meta) = match known {
         Some((meta, record)) => (record, Meta { generation: meta.generation.saturating_add(1), ..meta }),
         None => {
             let mut uid = [0; 16];
@@ -39,9 +55,8 @@ pub fn note(
             (UserAttributeRecord { user_uid, ..UserAttributeRecord::default() }, meta)
         }
     };
-    let record = UserAttributeRecord { last_login_s: Some(now_s), ..record };
-    commit.conditions.push(condition);
-    commit.ops.push(Op::Put { collection, key, value: frame::frame(&record.encode(), &meta) });
+    let record = change(record)?;
+    Some((condition, Op::Put { collection, key, value: frame::frame(&record.encode(), &meta) }))
 }
 
 /// The attributes in an entry, if they are this very user's.

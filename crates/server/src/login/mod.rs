@@ -39,6 +39,7 @@ use self::session::{Issued, issue};
 use crate::authn::address::PublicAddress;
 use crate::authn::{self, Found, cookie};
 use crate::listener::{Body, Peer};
+use crate::resources::tokens::{MOST_TOKENS, tokens_of};
 use crate::state::State;
 use crate::v3::error::V3Error;
 use crate::v3::read_body;
@@ -46,6 +47,10 @@ use crate::v3::reply::Reply;
 
 /// Largest body of a login, in bytes.
 const MAX_BODY: usize = 64 << 10;
+
+/// With so many tokens of both faces nobody logs in any more. That is more than anybody without full access can make otherwise, so that who has used that up can
+/// still log in and tidy up.
+const MOST_SESSIONS: u64 = MOST_TOKENS + 10_000;
 
 /// Longest description of a session's token, in bytes.
 const MAX_DESCRIPTION: usize = 4096;
@@ -254,6 +259,11 @@ async fn verified(state: &Arc<State>, login: &Login, client: IpAddr) -> Result<E
 async fn open_session(state: &Arc<State>, owner: &Entry, description: &str) -> Result<Issued, V3Error> {
     let name = String::from_utf8_lossy(owner.key()).into_owned();
     let refused = |refusal| V3Error::of(&refusal, &Default::default());
+    if tokens_of(&state.store, &name) >= MOST_SESSIONS {
+        return Err(V3Error::permission_denied(
+            "this user has too many tokens: delete some, or wait until they expire",
+        ));
+    }
     let gone = || refused(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
     let user = state.tables.verifier.owner(&name).ok_or_else(gone)?;
     let ttl = state.tables.settings.snapshot().session;

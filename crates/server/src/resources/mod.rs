@@ -12,7 +12,7 @@ mod projects;
 pub(crate) mod rules;
 mod self_users;
 mod settings;
-mod tokens;
+pub(crate) mod tokens;
 mod user_activities;
 mod user_attributes;
 pub(crate) mod users;

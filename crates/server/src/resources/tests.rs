@@ -361,3 +361,37 @@ async fn everybody_sees_the_clusters_that_they_may_get() {
     assert_eq!(scope().await, Scope::Names(vec![b"c-one".to_vec(), b"c-two".to_vec()]));
     assert_eq!(kind.scope(&master(&scene), Verb::List).await.unwrap(), Scope::All);
 }
+
+#[tokio::test]
+async fn the_mark_of_the_first_administrator_is_not_for_everybody_who_may_write_users() {
+    let scene = Scene::new().await;
+    let cx = user_manager(&scene).await;
+    scene.user("user-ann", "ann", None, "").await;
+    let label = |value: Tree| {
+        Change::Merge(json!({"metadata": {"labels": {eartag_core::retention::FIRST_ADMIN.0: value}}}))
+    };
+    let (api, kind) = (&scene.state.api, &*scene.state.kinds.users);
+    let change = async |cx: &Cx, value: Tree| api.update(kind, cx, "user-ann", &label(value)).await;
+    let why = "only administrators change the label authz.management.cattle.io/bootstrapping";
+    assert_eq!(forbidden(change(&cx, json!("admin-user")).await), why);
+    let mut made =
+        json!({"apiVersion": "management.cattle.io/v3", "kind": "User", "metadata": {"name": "user-new"}});
+    made["metadata"]["labels"] = json!({eartag_core::retention::FIRST_ADMIN.0: "admin-user"});
+    assert_eq!(forbidden(api.create(kind, &cx, made).await.map(drop)), why);
+    assert!(change(&master(&scene), json!("admin-user")).await.is_ok());
+    assert_eq!(forbidden(change(&cx, Tree::Null).await), why);
+    let other = Change::Merge(json!({"metadata": {"labels": {"team": "red"}}}));
+    assert!(api.update(kind, &cx, "user-ann", &other).await.is_ok(), "other labels are");
+}
+
+#[tokio::test]
+async fn a_mightier_user_is_not_enabled_again_by_who_could_not_disable_them() {
+    let scene = Scene::new().await;
+    let cx = user_manager(&scene).await;
+    scene.user("user-root", "root", None, "admin").await;
+    scene.enable("user-root", false).await;
+    let (api, kind) = (&scene.state.api, &*scene.state.kinds.users);
+    let on = Change::Merge(json!({"enabled": true}));
+    assert!(forbidden(api.update(kind, &cx, "user-root", &on).await).contains("has permissions that user"));
+    assert!(api.update(kind, &master(&scene), "user-root", &on).await.is_ok());
+}

@@ -12,16 +12,16 @@ use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored};
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::{Map, Tree};
-use eartag_core::UserRecord;
 use eartag_core::collections::{PASSWORDS, USER_ATTRIBUTES, USERNAMES, USERS};
 use eartag_core::retention::{
     self, DELETE_AFTER_LABEL, DISABLE_AFTER_LABEL, FIRST_ADMIN, LAST_LOGIN_LABEL, Subject,
 };
+use eartag_core::{UserAttributeRecord, UserRecord};
 use eartag_storage::{CollectionId, Condition, Entry, Op, Store};
 
-use super::{AGE_COLUMN, NAME_COLUMN, age, cell, column, fill, management, rules, schema, typed};
+use super::{AGE_COLUMN, MANAGEMENT, NAME_COLUMN, age, cell, column, fill, management, rules, schema, typed};
 use crate::authn::Found;
-use crate::login::last_login::attributes_of;
+use crate::login::last_login::{attributes_of, revise};
 use crate::observer::Tables;
 
 /// Collections whose entries under a user's name are deleted with the user.
@@ -117,6 +117,17 @@ pub fn is_first_admin(meta: &Meta) -> bool {
     meta.labels.get(FIRST_ADMIN.0).is_some_and(|value| value == FIRST_ADMIN.1)
 }
 
+/// The mark of the first administrator keeps user retention away, so it is not for everybody who may write users to give or take.
+async fn first_admin_stays(old: &Meta, new: &Meta, cx: &Cx) -> Result<(), Refusal> {
+    let (label, _) = FIRST_ADMIN;
+    if old.labels.get(label) == new.labels.get(label)
+        || cx.authorizer.full_access(&cx.user, "update", MANAGEMENT).await
+    {
+        return Ok(());
+    }
+    Err(Refusal::Forbidden(format!("only administrators change the label {label}")))
+}
+
 /// Takes the login name in the same commit; whoever comes second finds it taken.
 fn reserve(draft: &mut Draft, user: &str, username: &str, cx: &Cx) {
     if username.is_empty() {
@@ -176,6 +187,7 @@ impl Kind for Users {
 
     async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
         strip_derived(meta);
+        first_admin_stays(&Meta::default(), meta, cx).await?;
         let record = Users::record(name, typed(asked)?);
         Users::check_username(&record.username)?;
         if !record.username.is_empty() && self.tables.gate.usernames.find(&record.username) != Found::None {
@@ -205,6 +217,7 @@ impl Kind for Users {
         cx: &Cx,
     ) -> Result<Draft, Refusal> {
         strip_derived(meta);
+        first_admin_stays(old.meta, meta, cx).await?;
         let before = UserRecord::decode(old.body).unwrap_or_default();
         let record = Users::record(old.name, typed(asked)?);
         if before.username != record.username {
@@ -233,10 +246,21 @@ impl Kind for Users {
         if old.name == cx.user.name && before.is_enabled() && !record.is_enabled() {
             return Err(Refusal::BadRequest("can't deactivate yourself".to_owned()));
         }
-        if before.is_enabled() && !record.is_enabled() {
+        if before.is_enabled() != record.is_enabled() {
             rules::may_overrule(&self.tables, cx, old.name).await?;
         }
         let mut draft = Draft::of(record.encode());
+        if !before.is_enabled() && record.is_enabled() {
+            // User retention counts anew, or its next run would disable them again.
+            let now_s = cx.now_s();
+            let again = |own| Some(UserAttributeRecord { enabled_again_s: Some(now_s), ..own });
+            let random = &mut |bytes: &mut [u8]| cx.world.random(bytes);
+            let noted = revise(&self.store, old.name.as_bytes(), old.meta.uid, now_s, random, again);
+            if let Some((condition, op)) = noted {
+                draft.conditions.push(condition);
+                draft.also.push(op);
+            }
+        }
         if before.username != record.username {
             reserve(&mut draft, old.name, &record.username, cx);
         }

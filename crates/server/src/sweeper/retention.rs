@@ -8,6 +8,7 @@ use std::time::Duration;
 use eartag_api::frame;
 use eartag_api::meta::Meta;
 use eartag_apiserver::kind::World;
+use eartag_apiserver::user::AUTHENTICATED;
 use eartag_core::collections::{USER_ATTRIBUTES, USERS};
 use eartag_core::retention::{Fate, Inactive, Judgement, Moment, Schedule, Subject, is_on, judge};
 use eartag_core::settings::Settings;
@@ -16,7 +17,9 @@ use eartag_core::{UserAttributeRecord, UserRecord};
 use eartag_storage::{Condition, Entry, Op, Scope};
 
 use super::{Pages, Stop, Sweeper, body, unchanged};
+use crate::authn::CATTLE_AUTHENTICATED;
 use crate::login::last_login::attributes_of;
+use crate::resources::MANAGEMENT;
 use crate::resources::users::{belongings, is_first_admin};
 
 /// The schedule is looked at this often at least: its times are the effective clock's, which may jump.
@@ -131,6 +134,27 @@ impl Sweeper {
         Ok(run)
     }
 
+    /// Whether nobody else who is enabled has full access. Disabled ones can be deleted all the same.
+    fn is_last_admin(&self, user: &User<'_>) -> Result<bool, Stop> {
+        let administers = |name: &str| {
+            let groups = [AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
+            self.tables.rbac.full_access(name, &groups, "update", MANAGEMENT)
+        };
+        if !user.record.is_enabled() || !administers(&user.name) {
+            return Ok(false);
+        }
+        let mut pages = Pages::new(USERS, Scope::All);
+        while let Some(users) = pages.next(self)? {
+            let other = users.iter().filter_map(|entry| User::of(self, entry)).any(|other| {
+                other.name != user.name && other.record.is_enabled() && administers(&other.name)
+            });
+            if other {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Disables or deletes a user, unless somebody changed them or they logged in meanwhile: then the next run judges anew. Whether it was done, or would be.
     async fn act(
         &self,
@@ -140,6 +164,10 @@ impl Sweeper {
         settings: &Settings,
     ) -> Result<bool, Stop> {
         let dry_run = settings.retention_dry_run;
+        if self.is_last_admin(user)? {
+            tracing::warn!(user = %user.name, "user retention: kept, because nobody else could administer the server");
+            return Ok(false);
+        }
         let done = dry_run || {
             let ops = if what == "delete" { user.deletion(self) } else { Some(vec![user.disabling()]) };
             match ops {

@@ -98,7 +98,7 @@ async fn a_form_of_the_view_makes_and_changes_what_its_fields_say() {
     );
     let path = format!("/v3/users/{}", dora["id"].as_str().unwrap());
     let put = format!("{path}?_format=html&_method=PUT");
-    assert!(scene.send("POST", &put, &headers, "name=&enabled=false").await.status < 400);
+    assert!(scene.send("POST", &put, &headers, "_was.name=D&name=&enabled=false").await.status < 400);
     let changed = scene.send("GET", &path, &headers, "").await;
     assert_eq!((&changed.body["name"], &changed.body["enabled"]), (&json!(""), &json!(false)));
     let delete = format!("{path}?_format=html&_method=DELETE");

@@ -7,6 +7,8 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use eartag_apiserver::Tree;
+use eartag_core::collections::{GLOBAL_ROLE_BINDINGS, USERS};
+use eartag_storage::{Commit, Op};
 use http::Response;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -189,6 +191,29 @@ async fn a_list_stops_when_its_reader_is_no_longer_let_in() {
         cut |= frame.is_err();
     }
     assert!(cut, "the rest was sent");
+}
+
+#[tokio::test]
+async fn a_list_stops_when_its_reader_loses_the_right_to_see_so_much() {
+    for path in ["/v3/users", "/v3/tokens?userId=*"] {
+        let mut scene = crowd(2600).await;
+        let some = scene.state.store.get(USERS, b"user-00001").unwrap();
+        for _ in 0..1600 {
+            scene.token(&some, false, "").await;
+        }
+        let root = scene.user("user-root", "root", None, "admin").await;
+        let bearer = format!("Bearer {}", scene.token(&root, true, "").await.bearer.expose());
+        scene.peer = crate::authn::testing::peer("9.9.9.9");
+        let mut body = raw(&scene, path, &[("authorization", bearer.as_str())]).await.into_body();
+        assert!(body.frame().await.unwrap().is_ok());
+        let op = Op::Delete { collection: GLOBAL_ROLE_BINDINGS, key: b"grb-user-root".to_vec() };
+        scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+        let mut cut = false;
+        while let Some(frame) = body.frame().await {
+            cut |= frame.is_err();
+        }
+        assert!(cut, "{path}: the rest was sent");
+    }
 }
 
 #[tokio::test]

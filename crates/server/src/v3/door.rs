@@ -50,8 +50,12 @@ impl Door {
     where
         R: V3Resource + ?Sized,
     {
+        // What is public without credentials is so to everybody.
+        if verb == "get" && resource.public(name) {
+            return Ok(true);
+        }
         if self.public {
-            return Ok(verb == "get" && resource.public(name));
+            return Ok(false);
         }
         if resource.open() {
             return Ok(true);

@@ -227,6 +227,14 @@ mod tests {
         for path in [MAX, "/v3/settings", "/v3/settings/absent", "/v3/features/ext-tokens"] {
             assert_eq!(get(path, "").await.status, 401, "{path}");
         }
+        let stranger = scene.user("user-bob", "bob", None, "").await;
+        let stranger = format!("Bearer {}", scene.token(&stranger, true, "").await.bearer.expose());
+        assert_eq!(
+            get("/v3/settings/first-login", &stranger).await.status,
+            200,
+            "to those without a role too"
+        );
+        assert_eq!(get(MAX, &stranger).await.status, 403);
         let put = scene.send("PUT", "/v3/settings/ui-brand", &[], r#"{"value": "x"}"#).await;
         assert_eq!(put.status, 401);
     }

@@ -149,7 +149,7 @@ impl Kind for Tokens {
         strip_reserved(meta);
         let spec: TokenSpec = typed::<Token>(asked)?.spec;
         bounded(DESCRIPTION, Some(&spec.description), Some(meta))?;
-        self.ground.within_quota(cx, EXT).await?;
+        self.ground.within_quota(cx, &cx.user.name, EXT).await?;
         let asked = CreateToken {
             user_id: spec.user_id,
             kind: spec.kind,

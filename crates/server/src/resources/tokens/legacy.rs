@@ -45,7 +45,7 @@ const DESCRIPTION: &str = "description";
 /// The lens over legacy tokens.
 pub struct LegacyTokens {
     info: ResourceInfo,
-    ground: Ground,
+    pub(super) ground: Ground,
 }
 
 impl LegacyTokens {
@@ -81,7 +81,7 @@ impl LegacyTokens {
         hashed: bool,
         cx: &Cx,
     ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
-        self.ground.within_quota(cx, MANAGEMENT).await?;
+        self.ground.within_quota(cx, &cx.user.name, MANAGEMENT).await?;
         let cluster = self.ground.cluster_access(&asked.cluster_name, cx).await;
         let max = self.ground.max_ttl();
         let wanted = CreateToken {
@@ -110,6 +110,7 @@ impl LegacyTokens {
     ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
         self.ground.no_nameless_impersonation(cx).map_err(refusal)?;
         let owner = if asked.user_id.is_empty() { &cx.user.name } else { &asked.user_id };
+        self.ground.within_quota(cx, owner, MANAGEMENT).await?;
         if !cx.authorizer.full_access(&cx.user, "create", MANAGEMENT).await {
             may_overrule(&self.ground.tables, cx, owner).await?;
         }

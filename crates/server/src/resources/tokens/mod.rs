@@ -21,7 +21,7 @@ use eartag_storage::{Condition, Entry, Scope, Store};
 
 pub(super) use self::ext::Tokens;
 pub(super) use self::legacy::LegacyTokens;
-use super::{EXT, MANAGEMENT};
+use super::MANAGEMENT;
 use crate::authn::{Caller, TOKEN_ID};
 use crate::observer::Tables;
 use crate::sweeper::owner_exists;
@@ -33,7 +33,7 @@ const MAX_DESCRIPTION: usize = 4096;
 const MAX_METADATA: usize = 32 << 10;
 /// So many tokens, of both faces and expired ones included until they are purged, may somebody without full access have: it bounds the memory that one user
 /// can take. Whoever has full access is not limited.
-const MOST_TOKENS: u64 = 50_000;
+pub const MOST_TOKENS: u64 = 50_000;
 
 /// What both lenses stand on.
 pub(super) struct Ground {
@@ -48,11 +48,10 @@ impl Ground {
         Ground { tables, store, most: MOST_TOKENS }
     }
 
-    /// Whether the caller may have one more token.
-    async fn within_quota(&self, cx: &Cx, group: &str) -> Result<(), Refusal> {
-        let owner = Scope::Owner(cx.user.name.as_bytes().to_vec());
-        let used: u64 = Face::ALL.into_iter().map(|face| self.store.count(face.collection(), &owner)).sum();
-        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await {
+    /// Whether the caller may make one more token for this user.
+    async fn within_quota(&self, cx: &Cx, owner: &str, group: &str) -> Result<(), Refusal> {
+        let used = tokens_of(&self.store, owner);
+        if used < self.most || cx.authorizer.full_access(&cx.user, "create", group).await {
             return Ok(());
         }
         let most = self.most;
@@ -144,6 +143,12 @@ impl Ground {
         conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
         Ok(conditions)
     }
+}
+
+/// How many tokens of both faces a user has.
+pub fn tokens_of(store: &Store, owner: &str) -> u64 {
+    let owner = Scope::Owner(owner.as_bytes().to_vec());
+    Face::ALL.into_iter().map(|face| store.count(face.collection(), &owner)).sum()
 }
 
 /// The `requesttokenid` of a request; several count as none.

@@ -237,3 +237,16 @@ async fn what_a_token_is_stays_and_nobody_brings_a_secret() {
     }
     assert!(is_good(&scene, token.bearer.expose()));
 }
+
+#[tokio::test]
+async fn system_tokens_count_for_the_quota_of_their_owner() {
+    let scene = Scene::new().await;
+    scene.user("user-ann", "ann", None, "user").await;
+    let mut kind = LegacyTokens::new(scene.state.tables.clone(), scene.state.store.clone()).unwrap();
+    kind.ground.most = 2;
+    let object = json!({"apiVersion": "management.cattle.io/v3", "kind": "Token", "metadata": {"labels": {KIND: "agent"}}});
+    let make = async |cx: &Cx| scene.state.api.create(&kind, cx, object.clone()).await.map(drop);
+    let cx = scene.cx("user-ann");
+    assert!(make(&cx).await.is_ok() && make(&cx).await.is_ok());
+    assert!(matches!(make(&cx).await, Err(Refusal::Forbidden(text)) if text.starts_with("exceeded quota")));
+}

@@ -87,8 +87,35 @@ async fn who_stays_away_is_disabled_and_their_tokens_are_refused_until_somebody_
     assert_eq!((record.enabled, record.username.as_str()), (Some(false), "user-ann"));
     assert_eq!(frame::meta(entry.value()).unwrap().generation, 2, "an ordinary change, which watches see");
     assert_eq!(retain(&scene, sure(NOW_MS)).await, touched(0, 0), "once is enough");
-    scene.enable("user-ann", true).await;
+    enable_by_admin(&scene, "user-ann").await;
     assert_eq!(me(&scene, key.bearer.expose()).await, 200);
+    assert_eq!(retain(&scene, sure(NOW_MS + 99 * 3_600_000)).await, touched(1, 0), "user-bob");
+    assert_eq!(me(&scene, key.bearer.expose()).await, 200, "the time counts anew");
+}
+
+/// As an administrator does it with kubectl.
+async fn enable_by_admin(scene: &Scene, name: &str) {
+    let mut cx = scene.cx("system:admin");
+    cx.user.groups.push(eartag_apiserver::user::MASTERS.to_owned());
+    let change = eartag_apiserver::ops::Change::Merge(serde_json::json!({"enabled": true}));
+    scene.state.api.update(&*scene.state.kinds.users, &cx, name, &change).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_one_who_can_administer_the_server_stays() {
+    let scene = scene().await;
+    for name in ["user-root", "user-boss"] {
+        scene.user(name, name, None, "admin").await;
+        attributes(&scene, name, |own| own.last_login_s = Some(NOW_S - 200 * 3600)).await;
+    }
+    assert_eq!(retain(&scene, sure(NOW_MS)).await, touched(1, 0), "one of two");
+    assert_eq!(
+        retain(&scene, sure(NOW_MS + 9999 * 3_600_000)).await,
+        touched(0, 1),
+        "who is disabled already"
+    );
+    let left = scene.state.store.get(USERS, b"user-root").unwrap();
+    assert!(UserRecord::decode(body(&left)).unwrap().is_enabled());
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ fn what_would_be_unsafe_or_cannot_be_done_is_refused_with_a_reason() {
     for (cluster, user, why) in [
         ("server: https://x, insecure-skip-tls-verify: true", "", "which is never done"),
         ("server: http://x", "token: t", "secrets are only sent over https"),
-        ("server: 'https://ann:pw@x'", "", "with a user name or password in its URL"),
+        ("server: 'https://ann:hunter2@x'", "", "with a user name or password in its URL"),
         ("server: 'https://x?y'", "", "which is no URL"),
         ("server: 'ftp://x'", "", "which is no URL"),
         ("server: ':'", "", "which is no URL"),
@@ -148,13 +148,13 @@ fn what_would_be_unsafe_or_cannot_be_done_is_refused_with_a_reason() {
         (HERE, "client-certificate-data: YQ==", "without a key"),
         (HERE, "client-key-data: YQ==", "without a certificate"),
         (HERE, "username: ann", "without a password"),
-        (HERE, "password: pw", "without a username"),
-        (HERE, "username: 'a:b', password: pw", "with a colon"),
+        (HERE, "password: hunter2", "without a username"),
+        (HERE, "username: 'a:b', password: hunter2", "with a colon"),
         (HERE, "tokenFile: nowhere", "tokenFile that is not there: "),
     ] {
         let error = refusal(cluster, user);
         assert!(error.contains(why), "{error}");
-        assert!(!error.contains("pw"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }
 
@@ -240,7 +240,7 @@ fn a_file_that_is_none_is_told_without_quoting_it() {
 
 #[test]
 fn a_password_in_a_url_is_not_shown() {
-    assert_eq!(shown("ftp://ann:pw@x/y"), "\"ftp://x/y\"");
+    assert_eq!(shown("ftp://ann:hunter2@x/y"), "\"ftp://x/y\"");
     assert_eq!(shown("ann:p@w@x"), "\"x\"");
     assert_eq!(shown("x\u{1b}[2J"), "\"x\\u{1b}[2J\"");
 }

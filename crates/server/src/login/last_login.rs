@@ -19,7 +19,7 @@ pub fn note(
 ) {
     let later = |record: UserAttributeRecord| {
         let noted = record.last_login_s.is_some_and(|at| at >= now_s);
-        (!noted).then(|| UserAttributeRecord { last_login_s: Some(now_s), ..record })
+        (!noted).then_some(UserAttributeRecord { last_login_s: Some(now_s), ..record })
     };
     if let Some((condition, op)) = revise(store, user.key(), user_uid, now_s, random, later) {
         commit.conditions.push(condition);

@@ -1,11 +1,9 @@
 //! A credential and its two faces (DESIGN §1, DEC22).
 
-use std::collections::BTreeMap;
-
 use eartag_api::meta::Uid;
 use serde::{Deserialize, Serialize};
 
-use super::{decode, encode};
+use super::{Principal, decode};
 use crate::hash::SecretHash;
 use crate::ttl::Lifetime;
 
@@ -112,53 +110,6 @@ pub struct LegacyTokenRecord {
     pub auth_provider: String,
     /// Whether the annotation `authn.management.cattle.io/token-hashed: "true"` is shown (DEC31). The hash is one either way.
     pub hashed_mark: bool,
-}
-
-/// Who logged in, as an authentication provider knows them (ext-token.md §1.1).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Principal {
-    /// Such as `local://user-abcde`.
-    pub name: String,
-    /// Name for people.
-    pub display_name: String,
-    /// Login name.
-    pub login_name: String,
-    /// URL of a picture.
-    pub profile_picture: String,
-    /// URL of a profile; not used by the system.
-    pub profile_url: String,
-    /// `user` or `group`.
-    pub principal_type: String,
-    /// Whether this is the caller.
-    pub me: bool,
-    /// Whether the caller is a member.
-    pub member_of: bool,
-    /// Name of the provider, such as `local`.
-    pub provider: String,
-    /// What else the provider said.
-    pub extra_info: BTreeMap<String, String>,
-}
-
-impl Principal {
-    /// The principal of a local user: of logins by password, and of client certificates (DEC15).
-    #[must_use]
-    pub fn local(user: &str, username: &str, display_name: &str) -> Self {
-        Self {
-            name: format!("local://{user}"),
-            display_name: display_name.to_owned(),
-            login_name: username.to_owned(),
-            principal_type: "user".to_owned(),
-            me: true,
-            provider: "local".to_owned(),
-            ..Self::default()
-        }
-    }
-
-    /// A stable fingerprint of the bytes, to tell principals apart without comparing field by field.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        encode(self)
-    }
 }
 
 #[cfg(test)]

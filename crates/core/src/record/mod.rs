@@ -5,6 +5,7 @@
 
 mod cluster;
 mod credential;
+mod principal;
 mod role;
 mod settings;
 mod user;
@@ -13,7 +14,8 @@ use serde::Serialize;
 use serde::de::Deserialize;
 
 pub use cluster::{ClusterRecord, IdentityRecord};
-pub use credential::{Credential, Gist, LegacyTokenRecord, Principal, TokenRecord};
+pub use credential::{Credential, Gist, LegacyTokenRecord, TokenRecord};
+pub use principal::Principal;
 pub use role::{
     Aggregation, ClusterRoleBindingRecord, ClusterRoleRecord, GlobalRoleBindingRecord, GlobalRoleRecord,
     Requirement, RoleRef, Subject,

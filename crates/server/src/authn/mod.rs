@@ -141,7 +141,6 @@ pub fn field_manager(headers: &HeaderMap) -> String {
     if name.is_empty() { "unknown".to_owned() } else { name.chars().take(128).collect() }
 }
 
-/// Public address of this server as configured: the setting, or the flag.
 /// Whether nothing says that the request comes from a page that is not ours: what acts on a browser without a credential, a login and the end of its cookies,
 /// is not for other pages to ask.
 #[must_use]
@@ -149,6 +148,7 @@ pub fn from_our_pages(state: &State, parts: &Parts, own: &PublicAddress) -> bool
     same_origin::may_be_ours(&parts.headers, own, &server_url(state))
 }
 
+/// Public address of this server as configured: the setting, or the flag.
 fn server_url(state: &State) -> String {
     let setting = state.tables.settings.snapshot().server_url.clone();
     match &state.options.server_url {

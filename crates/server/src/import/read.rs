@@ -261,7 +261,7 @@ fn legacy_token(object: Object, metadata: Metadata) -> Token {
         kind,
         derived: object.is_derived.unwrap_or_default(),
         auth_provider: object.auth_provider.unwrap_or_default(),
-        principal: object.user_principal.map(principal).unwrap_or_default(),
+        principal: object.user_principal.map(Principal::from).unwrap_or_default(),
         last_used_s: object.last_used_at.as_deref().and_then(parse_rfc3339),
         last_activity_s: object.activity_last_seen_at.as_deref().and_then(parse_rfc3339),
         common,
@@ -292,7 +292,7 @@ fn ext_token(object: Object, metadata: Metadata) -> Token {
         kind: text("kind"),
         derived: true,
         auth_provider: String::new(),
-        principal: principal.map(ext_principal).unwrap_or_default(),
+        principal: principal.map(Principal::from).unwrap_or_default(),
         last_used_s: parse_rfc3339(&field("last-used-at")),
         last_activity_s: parse_rfc3339(&field("last-activity-seen")),
         common,
@@ -316,36 +316,6 @@ fn annotation<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a str> {
 fn decoded(text: &SecretText) -> Zeroizing<Vec<u8>> {
     let plain: Zeroizing<String> = Zeroizing::new(text.expose().split_ascii_whitespace().collect());
     Zeroizing::new(STANDARD.decode(plain.as_bytes()).unwrap_or_default())
-}
-
-fn principal(p: eartag_api::management::Principal) -> Principal {
-    Principal {
-        name: p.metadata.name,
-        display_name: p.display_name,
-        login_name: p.login_name,
-        profile_picture: p.profile_picture,
-        profile_url: p.profile_url,
-        principal_type: p.principal_type,
-        me: p.me,
-        member_of: p.member_of,
-        provider: p.provider,
-        extra_info: p.extra_info,
-    }
-}
-
-fn ext_principal(p: eartag_api::ext::TokenPrincipal) -> Principal {
-    Principal {
-        name: p.name,
-        display_name: p.display_name,
-        login_name: p.login_name,
-        profile_picture: p.profile_picture,
-        profile_url: p.profile_url,
-        principal_type: p.principal_type,
-        me: p.me,
-        member_of: p.member_of,
-        provider: p.provider,
-        extra_info: p.extra_info,
-    }
 }
 
 impl Common {

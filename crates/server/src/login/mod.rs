@@ -39,7 +39,7 @@ use self::session::{Issued, issue};
 use crate::authn::address::PublicAddress;
 use crate::authn::{self, Found, cookie};
 use crate::listener::{Body, Peer};
-use crate::resources::tokens::{MOST_TOKENS, tokens_of};
+use crate::resources::tokens::{MAX_DESCRIPTION, MOST_TOKENS, tokens_of};
 use crate::state::State;
 use crate::v3::error::V3Error;
 use crate::v3::read_body;
@@ -51,9 +51,6 @@ const MAX_BODY: usize = 64 << 10;
 /// With so many tokens of both faces nobody logs in any more. That is more than anybody without full access can make otherwise, so that who has used that up can
 /// still log in and tidy up.
 const MOST_SESSIONS: u64 = MOST_TOKENS + 10_000;
-
-/// Longest description of a session's token, in bytes.
-const MAX_DESCRIPTION: usize = 4096;
 
 /// Whether a path belongs to these doors.
 #[must_use]

@@ -125,7 +125,7 @@ impl Kind for Tokens {
             spec: TokenSpec {
                 enabled: Some(shown_enabled(&credential, self.ground.owner_enabled(&credential))),
                 ttl: Face::Ext.shown_ttl(credential.lifetime),
-                user_principal: shown_principal(&credential.principal),
+                user_principal: credential.principal.into(),
                 user_id: credential.owner,
                 kind: credential.kind,
                 description: credential.description,
@@ -191,7 +191,7 @@ impl Kind for Tokens {
         let text = |key: &str| asked.pointer(&format!("/spec/{key}")).and_then(Value::as_str);
         let principal: Option<Principal> = match asked.pointer("/spec/userPrincipal") {
             None => None,
-            Some(tree) => Some(stored_principal(typed(tree)?)).filter(|p| *p != Principal::default()),
+            Some(tree) => Some(typed::<TokenPrincipal>(tree)?.into()).filter(|p| *p != Principal::default()),
         };
         let wishes = UpdateToken {
             uid: asked.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()),
@@ -244,35 +244,5 @@ impl Kind for Tokens {
 fn strip_reserved(meta: &mut Meta) {
     for label in [Face::Ext.owner_label(), Face::Ext.kind_label(), HIDDEN_LABEL.0] {
         meta.labels.remove(label);
-    }
-}
-
-fn shown_principal(p: &Principal) -> TokenPrincipal {
-    TokenPrincipal {
-        display_name: p.display_name.clone(),
-        extra_info: p.extra_info.clone(),
-        login_name: p.login_name.clone(),
-        me: p.me,
-        member_of: p.member_of,
-        name: p.name.clone(),
-        principal_type: p.principal_type.clone(),
-        profile_picture: p.profile_picture.clone(),
-        profile_url: p.profile_url.clone(),
-        provider: p.provider.clone(),
-    }
-}
-
-fn stored_principal(p: TokenPrincipal) -> Principal {
-    Principal {
-        name: p.name,
-        display_name: p.display_name,
-        login_name: p.login_name,
-        profile_picture: p.profile_picture,
-        profile_url: p.profile_url,
-        principal_type: p.principal_type,
-        me: p.me,
-        member_of: p.member_of,
-        provider: p.provider,
-        extra_info: p.extra_info,
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use eartag_api::management::{self, PrincipalMetadata, Token};
+use eartag_api::management::{self, Token};
 use eartag_api::meta::Meta;
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::info::{Column, ResourceInfo};
@@ -195,7 +195,7 @@ impl Kind for LegacyTokens {
             last_used_at: stamp.last_used_s.map(format_rfc3339),
             token: None,
             ttl: Face::Legacy.shown_ttl(credential.lifetime),
-            user_principal: shown_principal(credential.principal),
+            user_principal: credential.principal.into(),
             cluster_name: credential.cluster,
             description: credential.description,
             user_id: credential.owner,
@@ -256,7 +256,9 @@ impl Kind for LegacyTokens {
         let text = |key: &str| asked.get(key).and_then(Value::as_str);
         let principal: Option<Principal> = match asked.get("userPrincipal") {
             None | Some(Value::Null) => None,
-            Some(tree) => Some(stored_principal(typed(tree)?)).filter(|p| *p != Principal::default()),
+            Some(tree) => {
+                Some(typed::<management::Principal>(tree)?.into()).filter(|p| *p != Principal::default())
+            }
         };
         let credential = &before.credential;
         let wishes = UpdateToken {
@@ -382,35 +384,5 @@ fn legacy_refusal(why: TokenRefusal, ttl: i64) -> Refusal {
             Refusal::BadRequest(format!("{member} is immutable"))
         }
         why => refusal(why),
-    }
-}
-
-fn shown_principal(p: Principal) -> management::Principal {
-    management::Principal {
-        display_name: p.display_name,
-        extra_info: p.extra_info,
-        login_name: p.login_name,
-        me: p.me,
-        member_of: p.member_of,
-        metadata: PrincipalMetadata { name: p.name },
-        principal_type: p.principal_type,
-        profile_picture: p.profile_picture,
-        profile_url: p.profile_url,
-        provider: p.provider,
-    }
-}
-
-fn stored_principal(p: management::Principal) -> Principal {
-    Principal {
-        name: p.metadata.name,
-        display_name: p.display_name,
-        login_name: p.login_name,
-        profile_picture: p.profile_picture,
-        profile_url: p.profile_url,
-        principal_type: p.principal_type,
-        me: p.me,
-        member_of: p.member_of,
-        provider: p.provider,
-        extra_info: p.extra_info,
     }
 }

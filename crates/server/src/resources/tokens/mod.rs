@@ -27,7 +27,7 @@ use crate::observer::Tables;
 use crate::sweeper::owner_exists;
 
 /// Longest description, in bytes.
-const MAX_DESCRIPTION: usize = 4096;
+pub const MAX_DESCRIPTION: usize = 4096;
 /// What labels, annotations, finalizers and owner references of a token may take together, in bytes. Kubernetes' own bound of 256 KiB for annotations alone
 /// is meant for objects that few may create; tokens are made by everybody.
 const MAX_METADATA: usize = 32 << 10;

@@ -255,6 +255,48 @@ pub struct ClusterSpec {
     /// Whether the server itself is this cluster. Cannot be changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
+    /// The address of the cluster's API server, such as https://10.0.0.1:6443. Without it nothing is forwarded to the cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub api_endpoint: String,
+    /// The certificate authorities of the cluster's API server, as PEM. Left out, the public ones are trusted.
+    #[serde(rename = "caCert", skip_serializing_if = "String::is_empty")]
+    pub ca_cert: String,
+    /// The name that the certificate of the cluster's API server is checked for. Left out, it is the host of the address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tls_server_name: String,
+    /// How clients reach the cluster without this server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_cluster_auth_endpoint: Option<LocalClusterAuthEndpoint>,
+}
+
+/// The authorized cluster endpoint: the cluster's own API server, which asks this server about tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LocalClusterAuthEndpoint {
+    /// Whether kubeconfigs have contexts that lead there.
+    pub enabled: bool,
+    /// Its name in DNS. Left out, clients go to the control-plane nodes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fqdn: String,
+    /// The certificate authorities of the endpoint behind the name in DNS, as PEM.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ca_certs: String,
+    /// The control-plane nodes, whose API servers listen on port 6443.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub nodes: Vec<ControlPlaneNode>,
+}
+
+/// A control-plane node of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ControlPlaneNode {
+    /// Its hostname, from which the context in kubeconfigs gets its name.
+    pub hostname: String,
+    /// The address by which clients reach it, without port.
+    pub address: String,
+    /// Whether it can be used now: kubeconfigs begin with one that can.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ready: bool,
 }
 
 /// What the server has seen of a cluster.

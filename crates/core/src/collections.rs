@@ -36,6 +36,12 @@ pub const USERNAMES: CollectionId = CollectionId(13);
 /// What is remembered about users beside them, such as the last login, under the users' names.
 pub const USER_ATTRIBUTES: CollectionId = CollectionId(14);
 
+/// What opens clusters, under the clusters' ids. It is apart from them, so that nothing which shows a cluster can show it.
+pub const CLUSTER_CREDENTIALS: CollectionId = CollectionId(15);
+
+/// Kubeconfigs, under their names.
+pub const KUBECONFIGS: CollectionId = CollectionId(16);
+
 /// All collections, for opening a store.
 #[must_use]
 pub fn all() -> Vec<Collection> {
@@ -56,6 +62,8 @@ pub fn all() -> Vec<Collection> {
         plain(IDENTITY, "identity"),
         plain(USERNAMES, "usernames"),
         plain(USER_ATTRIBUTES, "userattributes"),
+        plain(CLUSTER_CREDENTIALS, "cluster_credentials"),
+        plain(KUBECONFIGS, "kubeconfigs"),
     ]
 }
 

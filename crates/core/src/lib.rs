@@ -41,9 +41,10 @@ pub use names::{ClusterId, TokenName, UserId};
 pub use password::PasswordHash;
 pub use rbac::{Attributes, Rbac, Rule};
 pub use record::{
-    ClusterRecord, ClusterRoleBindingRecord, ClusterRoleRecord, Credential, FeatureRecord,
-    GlobalRoleBindingRecord, GlobalRoleRecord, IdentityRecord, LegacyTokenRecord, PasswordRecord, Principal,
-    SettingRecord, TokenRecord, UserAttributeRecord, UserRecord,
+    AuthEndpoint, ClusterCredentialRecord, ClusterRecord, ClusterRoleBindingRecord, ClusterRoleRecord,
+    Credential, EndpointNode, FeatureRecord, GlobalRoleBindingRecord, GlobalRoleRecord, IdentityRecord,
+    LegacyTokenRecord, PasswordRecord, Principal, SettingRecord, TokenRecord, UserAttributeRecord,
+    UserRecord,
 };
 pub use secret::PlainSecret;
 pub use settings::{Settings, SettingsTable};

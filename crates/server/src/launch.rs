@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::setup::{self, Ready, ServeError};
 use crate::shutdown::{self, Shutdown};
 use crate::tls::watch_files;
+use crate::vault::Vault;
 
 /// How often a serving certificate from files is looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
@@ -36,6 +37,8 @@ pub struct Prepared {
     pub store: Store,
     /// Who this store is.
     pub identity: Arc<Identity>,
+    /// Opens the secrets in the store.
+    pub vault: Arc<Vault>,
     /// How clients reach the server.
     pub url: String,
     /// The listening address.
@@ -110,12 +113,12 @@ pub async fn launch(
         },
     )
     .await?;
-    drop(root_key);
     let (tls, serving) = setup::tls(&options, &started.identity, bound, &fill_random, clock.wall_s())?;
 
     let prepared = Prepared {
         store: store.clone(),
         identity: Arc::new(started.identity),
+        vault: Arc::new(Vault::new(root_key)),
         url,
         bound,
         health: health(&store, &shutdown),

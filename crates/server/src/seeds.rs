@@ -6,9 +6,7 @@ use eartag_core::rbac::builtin_global_roles;
 use eartag_core::{ClusterRecord, FeatureRecord, GlobalRoleRecord, SettingRecord, features, settings};
 
 use crate::bootstrap::Seed;
-
-/// Id of the cluster that is this server itself.
-const LOCAL_CLUSTER: &str = "local";
+use crate::cluster::LOCAL;
 
 /// All of them. Values that administrators chose are left alone; what belongs to the program is brought up to date.
 pub fn all(defaults: &FeatureDefaults) -> Vec<Seed> {
@@ -39,7 +37,7 @@ pub fn all(defaults: &FeatureDefaults) -> Vec<Seed> {
     }
     seeds.push(Seed {
         collection: CLUSTERS,
-        name: LOCAL_CLUSTER.to_owned(),
+        name: LOCAL.to_owned(),
         body: Box::new(|stored| stored.is_none().then(local_cluster)),
     });
     seeds
@@ -56,7 +54,7 @@ fn feature(locks: bool, stored: Option<&[u8]>) -> Option<Vec<u8>> {
 
 fn local_cluster() -> Vec<u8> {
     ClusterRecord {
-        display_name: LOCAL_CLUSTER.to_owned(),
+        display_name: LOCAL.to_owned(),
         description: "This server itself".to_owned(),
         internal: true,
         ..ClusterRecord::default()

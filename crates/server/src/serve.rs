@@ -64,8 +64,14 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
     let clock = Arc::new(SystemClock);
     let world = Arc::new(SystemWorld::new(*clock, background::saved_mark(&pages)));
     let shared_world: Arc<dyn World> = world.clone();
+    let foundation = resources::Foundation {
+        tables: tables.clone(),
+        store: store.clone(),
+        world: shared_world.clone(),
+        vault: prepared.vault.clone(),
+    };
     let broken = |error| ServeError::System(format!("the API's own description is broken: {error}"));
-    let (registry, kinds) = resources::registry(&tables, &store, &shared_world).map_err(broken)?;
+    let (registry, kinds) = resources::registry(&foundation).map_err(broken)?;
     let registry = Arc::new(registry);
     let authorizer = Arc::new(RoleAuthorizer::new(tables.clone()));
     let api = Api::new(store.clone());
@@ -118,6 +124,7 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
         tables,
         clock,
         world: shared_world,
+        vault: prepared.vault.clone(),
         authorizer,
         registry,
         server,

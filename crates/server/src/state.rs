@@ -16,6 +16,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::shutdown::Shutdown;
+use crate::vault::Vault;
 
 /// One running server.
 pub struct State {
@@ -29,6 +30,8 @@ pub struct State {
     pub clock: Arc<SystemClock>,
     /// The same as the API server library wants it.
     pub world: Arc<dyn World>,
+    /// Opens the secrets that the server needs again.
+    pub vault: Arc<Vault>,
     /// Decides who may do what.
     pub authorizer: Arc<dyn Authorizer>,
     /// What is served.

@@ -18,7 +18,9 @@ use eartag_core::*;
 use eartag_server::authn::Gate;
 use eartag_server::authz::RoleAuthorizer;
 use eartag_server::observer::Tables;
+use eartag_server::pki::RootKey;
 use eartag_server::resources;
+use eartag_server::vault::Vault;
 use eartag_storage::{CollectionId, Commit, Lane, Memory, Op, Options, Range, Scope, Store};
 use proptest::prelude::*;
 use serde_json::json;
@@ -57,7 +59,9 @@ impl House {
                 .await
                 .unwrap();
         let world: Arc<dyn World> = Arc::new(Still);
-        let (registry, _) = resources::registry(&tables, &store, &world).unwrap();
+        let vault = Arc::new(Vault::new(RootKey::new([9; 32])));
+        let foundation = resources::Foundation { tables: tables.clone(), store: store.clone(), world, vault };
+        let (registry, _) = resources::registry(&foundation).unwrap();
         let kinds = registry.resources().iter().filter_map(|resource| match resource {
             Resource::Stored(kind) => Some(kind.clone()),
             _ => None,

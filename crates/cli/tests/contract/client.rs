@@ -75,7 +75,13 @@ impl Fake {
                 while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
                     head.push(byte[0]);
                 }
-                note.lock().unwrap().push_str(&String::from_utf8_lossy(&head));
+                let head = String::from_utf8_lossy(&head).into_owned();
+                // A socket that is closed with something unread resets the connection, and the answer may be lost with it.
+                let length = head.to_ascii_lowercase();
+                let length = length.lines().find_map(|line| line.strip_prefix("content-length:"));
+                let length = length.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+                let _ = std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink());
+                note.lock().unwrap().push_str(&head);
                 if !head.is_empty() {
                     let _ = answer(&mut stream).and_then(|()| stream.flush());
                     stream.conn.send_close_notify();

@@ -13,7 +13,7 @@ mod user;
 use serde::Serialize;
 use serde::de::Deserialize;
 
-pub use cluster::{ClusterRecord, IdentityRecord};
+pub use cluster::{AuthEndpoint, ClusterCredentialRecord, ClusterRecord, EndpointNode, IdentityRecord};
 pub use credential::{Credential, Gist, LegacyTokenRecord, TokenRecord};
 pub use principal::Principal;
 pub use role::{
@@ -61,7 +61,7 @@ records!(
     GlobalRoleRecord,
     SettingRecord,
     FeatureRecord,
-    ClusterRecord,
+    ClusterCredentialRecord,
     ClusterRoleRecord,
     ClusterRoleBindingRecord,
     IdentityRecord,

@@ -35,7 +35,9 @@ use crate::listener::{Body, ClientCertificate, Peer};
 use crate::login::session::{Issued, issue};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
+use crate::pki::RootKey;
 use crate::state::{DoorOptions, State};
+use crate::vault::Vault;
 use crate::{login, resources, seeds, v1, v3};
 
 /// A clock that tests set, and real randomness.
@@ -83,7 +85,14 @@ impl Scene {
                 .unwrap();
         let world = Arc::new(TestWorld(AtomicU64::new(NOW_MS)));
         let shared: Arc<dyn World> = world.clone();
-        let (registry, kinds) = resources::registry(&tables, &store, &shared).unwrap();
+        let vault = Arc::new(Vault::new(RootKey::new([9; 32])));
+        let foundation = resources::Foundation {
+            tables: tables.clone(),
+            store: store.clone(),
+            world: shared.clone(),
+            vault: vault.clone(),
+        };
+        let (registry, kinds) = resources::registry(&foundation).unwrap();
         let registry = Arc::new(registry);
         let authorizer = Arc::new(RoleAuthorizer::new(tables.clone()));
         let api = Api::new(store.clone());
@@ -102,6 +111,7 @@ impl Scene {
             gate,
             clock: Arc::new(SystemClock),
             world: shared,
+            vault,
             authorizer,
             registry,
             server,

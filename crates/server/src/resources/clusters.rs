@@ -1,7 +1,11 @@
 //! `clusters.management.cattle.io`: for now the built-in cluster `local`, which is this server itself.
 
 use async_trait::async_trait;
-use eartag_api::management::{Cluster, ClusterCondition, ClusterSpec, ClusterStatus};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use eartag_api::management::{
+    Cluster, ClusterCondition, ClusterSpec, ClusterStatus, ControlPlaneNode, LocalClusterAuthEndpoint,
+};
 use eartag_api::meta::Meta;
 use eartag_apiserver::info::ResourceInfo;
 use eartag_apiserver::kind::{Corrupt, Cx, Draft, Kind, Stored, Verb};
@@ -11,8 +15,8 @@ use eartag_apiserver::schema::SchemaError;
 use eartag_apiserver::time::format_rfc3339;
 use eartag_apiserver::user::Attributes;
 use eartag_apiserver::{Map, Tree};
-use eartag_core::ClusterRecord;
 use eartag_core::collections::CLUSTERS;
+use eartag_core::{AuthEndpoint, ClusterRecord};
 use eartag_storage::{CollectionId, Range, Scope, Store};
 
 use super::{AGE_COLUMN, MANAGEMENT, NAME_COLUMN, READ, age, cell, column, fill, management, schema};
@@ -39,6 +43,33 @@ impl Clusters {
             )
         };
         Ok(Clusters { info, store })
+    }
+}
+
+/// A record as people see and write it.
+fn spec_of(record: ClusterRecord) -> ClusterSpec {
+    let AuthEndpoint { enabled, fqdn, ca_certificates, nodes } = record.auth_endpoint;
+    let endpoint = LocalClusterAuthEndpoint {
+        enabled,
+        fqdn,
+        ca_certs: ca_certificates,
+        nodes: nodes
+            .into_iter()
+            .map(|node| ControlPlaneNode {
+                hostname: node.hostname,
+                address: node.address,
+                ready: node.ready,
+            })
+            .collect(),
+    };
+    ClusterSpec {
+        description: record.description,
+        display_name: record.display_name,
+        internal: record.internal,
+        api_endpoint: record.api_endpoint,
+        ca_cert: record.ca_certificate,
+        tls_server_name: record.tls_server_name,
+        local_cluster_auth_endpoint: Some(endpoint).filter(|e| *e != LocalClusterAuthEndpoint::default()),
     }
 }
 
@@ -90,17 +121,13 @@ impl Kind for Clusters {
             ..ClusterCondition::default()
         };
         let cluster = Cluster {
-            spec: ClusterSpec {
-                display_name: record.display_name,
-                description: record.description,
-                internal: record.internal,
-            },
             status: ClusterStatus {
-                api_endpoint: record.api_endpoint,
-                ca_cert: record.ca_certificate,
+                api_endpoint: record.api_endpoint.clone(),
+                ca_cert: STANDARD.encode(&record.ca_certificate),
                 conditions: vec![updated],
                 provider: String::new(),
             },
+            spec: spec_of(record),
         };
         fill(object, &cluster);
         Ok(())

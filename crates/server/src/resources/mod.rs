@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 
 use crate::observer::Tables;
 use crate::state::Kinds;
+use crate::vault::Vault;
 
 /// Group of people's tokens.
 pub const EXT: &str = "ext.cattle.io";
@@ -70,12 +71,22 @@ const fn column(name: &'static str, priority: u8, description: &'static str) -> 
     Column { name, kind: "string", format: "", priority, description }
 }
 
+/// What resources stand on.
+#[derive(Clone)]
+pub struct Foundation {
+    /// What follows the store.
+    pub tables: Arc<Tables>,
+    /// The store.
+    pub store: Store,
+    /// Time and randomness.
+    pub world: Arc<dyn World>,
+    /// Closes what must be opened again.
+    pub vault: Arc<Vault>,
+}
+
 /// Everything that is served, in the order of group priority: management before ext (kubernetes-api.md §0.2), and the kinds that more than one door needs.
-pub fn registry(
-    tables: &Arc<Tables>,
-    store: &Store,
-    world: &Arc<dyn World>,
-) -> Result<(Registry, Kinds), SchemaError> {
+pub fn registry(foundation: &Foundation) -> Result<(Registry, Kinds), SchemaError> {
+    let Foundation { tables, store, world, .. } = foundation;
     let kinds = Kinds {
         tokens: Arc::new(tokens::Tokens::new(tables.clone(), store.clone())?),
         legacy_tokens: Arc::new(tokens::LegacyTokens::new(tables.clone(), store.clone())?),

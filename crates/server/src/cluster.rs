@@ -1,0 +1,162 @@
+//! Clusters as the doors use them: looked up, asked about (DEC44), opened.
+
+use eartag_api::frame;
+use eartag_api::meta::Uid;
+use eartag_apiserver::kind::World;
+use eartag_apiserver::user::{Attributes, Authorizer, UserInfo};
+use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS};
+use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret};
+use eartag_storage::{Entry, Store};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::pki::PkiError;
+use crate::resources::MANAGEMENT;
+use crate::vault::Vault;
+
+/// The id of the cluster that this server itself is.
+pub const LOCAL: &str = "local";
+
+/// A cluster that exists.
+pub struct Cluster {
+    /// Its id.
+    pub id: String,
+    /// Its uid: a later cluster of the same id has another.
+    pub uid: Uid,
+    /// What is known of it.
+    pub record: ClusterRecord,
+}
+
+impl Cluster {
+    /// The cluster of this id, unless it is absent, being deleted or damaged.
+    #[must_use]
+    pub fn find(store: &Store, id: &str) -> Option<Cluster> {
+        Cluster::of(&store.get(CLUSTERS, id.as_bytes())?)
+    }
+
+    /// The cluster of an entry, unless it is being deleted or damaged.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Option<Cluster> {
+        let (body, _) = frame::split(entry.value())?;
+        let head = frame::head(entry.value())?;
+        let id = std::str::from_utf8(entry.key()).ok()?.to_owned();
+        (!head.deleted).then_some(())?;
+        Some(Cluster { id, uid: head.uid, record: ClusterRecord::decode(body)? })
+    }
+
+    /// The name that people see: the display name, else the id.
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        if self.record.display_name.is_empty() { &self.id } else { &self.record.display_name }
+    }
+
+    /// What opens it; `None` if nothing was given for this very cluster.
+    ///
+    /// # Errors
+    /// When it is there and cannot be opened.
+    pub fn credential(&self, store: &Store, vault: &Vault) -> Result<Option<ClusterCredential>, PkiError> {
+        let Some(record) = self.credential_record(store) else { return Ok(None) };
+        let opened = vault.open(&purpose(&self.id, self.uid), &record.wrapped)?;
+        let plain: Plain = postcard::from_bytes(&opened).map_err(|_| PkiError::WrongRootKey)?;
+        Ok(Some(match plain {
+            Plain::Token(token) => ClusterCredential::Token(PlainSecret::new(token)),
+            Plain::Certificate { certificates, key } => ClusterCredential::Certificate {
+                certificates: certificates.to_owned(),
+                key: PlainSecret::new(key),
+            },
+        }))
+    }
+
+    /// The stored credential, still closed.
+    #[must_use]
+    pub fn credential_record(&self, store: &Store) -> Option<ClusterCredentialRecord> {
+        let entry = store.get(CLUSTER_CREDENTIALS, self.id.as_bytes())?;
+        let (body, _) = frame::split(entry.value())?;
+        ClusterCredentialRecord::decode(body).filter(|record| record.cluster_uid == self.uid)
+    }
+}
+
+/// What this server presents to a cluster's own API server.
+pub enum ClusterCredential {
+    /// A bearer token.
+    Token(PlainSecret),
+    /// A client certificate.
+    Certificate {
+        /// The chain, leaf first, as PEM.
+        certificates: String,
+        /// Its private key, as PEM.
+        key: PlainSecret,
+    },
+}
+
+/// The same as it is wrapped, with postcard. Variants are only ever appended.
+#[derive(Serialize, Deserialize)]
+enum Plain<'a> {
+    Token(&'a str),
+    Certificate { certificates: &'a str, key: &'a str },
+}
+
+impl ClusterCredential {
+    /// Wraps it for this very cluster.
+    ///
+    /// # Errors
+    /// [`PkiError`], which does not happen to credentials of any sane size.
+    pub fn close(
+        &self,
+        id: &str,
+        cluster_uid: Uid,
+        vault: &Vault,
+        world: &dyn World,
+    ) -> Result<ClusterCredentialRecord, PkiError> {
+        let (plain, kind) = match self {
+            ClusterCredential::Token(token) => (Plain::Token(token.expose()), "token"),
+            ClusterCredential::Certificate { certificates, key } => {
+                (Plain::Certificate { certificates, key: key.expose() }, "certificate")
+            }
+        };
+        let bytes = Zeroizing::new(postcard::to_stdvec(&plain).unwrap_or_default());
+        let wrapped = vault.close(&purpose(id, cluster_uid), &bytes, world)?;
+        Ok(ClusterCredentialRecord { cluster_uid, wrapped, kind: kind.to_owned() })
+    }
+}
+
+fn purpose(id: &str, uid: Uid) -> String {
+    format!("eartag/cluster-credential/{id}/{uid}")
+}
+
+/// Whether somebody may use a cluster: the right to `get` it, by name (DEC44). Whether it exists is another question.
+pub async fn may_use(authorizer: &dyn Authorizer, user: &UserInfo, id: &str) -> bool {
+    authorizer.authorize(user, &Attributes::resource("get", MANAGEMENT, "clusters", id)).await.allowed()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::authn::testing::Scene;
+
+    #[tokio::test]
+    async fn a_credential_opens_only_for_the_very_cluster_and_is_not_stored_in_clear() {
+        let scene = Scene::new().await;
+        let state = &scene.state;
+        let add = async |body: Vec<u8>| scene.put(CLUSTERS, "c-1", body).await;
+        let record = ClusterRecord { display_name: "one".into(), ..ClusterRecord::default() };
+        add(record.encode()).await;
+        let cluster = Cluster::find(&state.store, "c-1").unwrap();
+        assert!(cluster.credential(&state.store, &state.vault).unwrap().is_none());
+        let secret = ClusterCredential::Token(PlainSecret::new("a-canary"));
+        let closed = secret.close("c-1", cluster.uid, &state.vault, &*state.world).unwrap();
+        assert!(!closed.encode().windows(8).any(|w| w == b"a-canary"));
+        scene.put(CLUSTER_CREDENTIALS, "c-1", closed.encode()).await;
+        let Some(ClusterCredential::Token(token)) = cluster.credential(&state.store, &state.vault).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(token.expose(), "a-canary");
+        add(record.encode()).await;
+        let later = Cluster::find(&state.store, "c-1").unwrap();
+        assert_ne!(later.uid, cluster.uid);
+        assert!(later.credential(&state.store, &state.vault).unwrap().is_none());
+    }
+}

@@ -7,6 +7,7 @@
 //!   │     └── Kubectl   the real program, with a home, kubeconfig and cache of its own
 //!   ├── Browser  headless Chromium with an empty profile; fails a test on anything its console says
 //!   └── Tape     every byte that any client got back: the canary test looks through it
+//! KubeApiserver ── a real kube-apiserver on an etcd of its own, for the tests in which a cluster trusts our tokens
 //! ```
 //!
 //! The binary is the one that `EARTAG_BIN` names (`make test` sets it), else it is built by `cargo build -p eartag`. kubectl is the one that
@@ -27,6 +28,8 @@
 
 pub mod browser;
 pub mod http;
+pub mod kube_apiserver;
+pub mod kube_pki;
 pub mod kubectl;
 pub mod people;
 pub mod process;
@@ -39,6 +42,7 @@ pub mod wait;
 
 pub use browser::Browser;
 pub use http::{Http, Reply};
+pub use kube_apiserver::{KubeApiserver, KubeSetup};
 pub use kubectl::{Kubectl, Ran};
 pub use people::Person;
 pub use server::{Server, Setup};

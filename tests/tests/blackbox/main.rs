@@ -20,6 +20,7 @@ mod canary;
 mod crash;
 mod hashing;
 mod isolation;
+mod kube_apiserver;
 mod kubectl_commands;
 mod lists;
 mod operator;

@@ -3,7 +3,7 @@
 use eartag_api::frame;
 use eartag_storage::{Collection, CollectionId, Indexed};
 
-use crate::record::{self, Gist};
+use crate::record::{self, Gist, KubeconfigRecord};
 
 /// Ext tokens, under their names.
 pub const EXT_TOKENS: CollectionId = CollectionId(1);
@@ -63,7 +63,7 @@ pub fn all() -> Vec<Collection> {
         plain(USERNAMES, "usernames"),
         plain(USER_ATTRIBUTES, "userattributes"),
         plain(CLUSTER_CREDENTIALS, "cluster_credentials"),
-        plain(KUBECONFIGS, "kubeconfigs"),
+        Collection { id: KUBECONFIGS, name: "kubeconfigs", index: kubeconfig_owner },
     ]
 }
 
@@ -88,6 +88,12 @@ fn bound_user<'a>(_: &'a [u8], value: &'a [u8]) -> Indexed<'a> {
     let user =
         frame::split(value).and_then(|(body, _)| record::decode::<(&str, &str)>(body)).map(|(_, user)| user);
     Indexed { owner: user.filter(|user| !user.is_empty()).map(str::as_bytes), expires_ms: None }
+}
+
+/// Kubeconfigs: by their owner's name.
+fn kubeconfig_owner<'a>(_: &'a [u8], value: &'a [u8]) -> Indexed<'a> {
+    let owner = frame::split(value).and_then(|(body, _)| KubeconfigRecord::owner_of(body));
+    Indexed { owner: owner.map(|(name, _)| name.as_bytes()), expires_ms: None }
 }
 
 #[cfg(test)]
@@ -124,6 +130,7 @@ mod tests {
         for value in [&b""[..], b"\x01", b"garbage of some length", &[1, 0xff, 0xff, 0xff, 0xff]] {
             assert_eq!(index(EXT_TOKENS, value), Indexed::default());
             assert_eq!(index(GLOBAL_ROLE_BINDINGS, value), Indexed::default());
+            assert_eq!(index(KUBECONFIGS, value), Indexed::default());
         }
     }
 
@@ -136,6 +143,12 @@ mod tests {
         };
         let value = frame::frame(&body.encode(), &Meta::default());
         assert_eq!(index(GLOBAL_ROLE_BINDINGS, &value).owner, Some(&b"user-1"[..]));
+    }
+
+    #[test]
+    fn kubeconfigs_are_found_by_their_owner() {
+        let value = frame::frame(&crate::record::kubeconfig::tests::sample().encode(), &Meta::default());
+        assert_eq!(index(KUBECONFIGS, &value), Indexed { owner: Some(b"user-abcde"), expires_ms: None });
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! ```text
 //!  names · secret · hash · password · ttl · duration · time      values
 //!  record · collections · face                                   what the store holds
-//!  token · retention                                             who gets what, and who has to go, as pure functions
+//!  token · kubeconfig · retention                                who gets what, and who has to go, as pure functions
 //!  import                                                        records of another system
 //!  verifier · usage · rbac · settings · features · clock         tables, kept in step with the store
 //! ```
@@ -18,6 +18,7 @@ pub mod face;
 pub mod features;
 pub mod hash;
 pub mod import;
+pub mod kubeconfig;
 pub mod names;
 pub mod password;
 pub mod rbac;
@@ -43,8 +44,8 @@ pub use rbac::{Attributes, Rbac, Rule};
 pub use record::{
     AuthEndpoint, ClusterCredentialRecord, ClusterRecord, ClusterRoleBindingRecord, ClusterRoleRecord,
     Credential, EndpointNode, FeatureRecord, GlobalRoleBindingRecord, GlobalRoleRecord, IdentityRecord,
-    LegacyTokenRecord, PasswordRecord, Principal, SettingRecord, TokenRecord, UserAttributeRecord,
-    UserRecord,
+    KubeconfigRecord, LegacyTokenRecord, PasswordRecord, Principal, SettingRecord, TokenRecord,
+    UserAttributeRecord, UserRecord,
 };
 pub use secret::PlainSecret;
 pub use settings::{Settings, SettingsTable};

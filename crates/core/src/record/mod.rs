@@ -5,6 +5,7 @@
 
 mod cluster;
 mod credential;
+pub(crate) mod kubeconfig;
 mod principal;
 mod role;
 mod settings;
@@ -15,6 +16,9 @@ use serde::de::Deserialize;
 
 pub use cluster::{AuthEndpoint, ClusterCredentialRecord, ClusterRecord, EndpointNode, IdentityRecord};
 pub use credential::{Credential, Gist, LegacyTokenRecord, TokenRecord};
+pub use kubeconfig::{
+    KubeconfigFailure, KubeconfigRecord, KubeconfigStep, KubeconfigSummary, KubeconfigToken,
+};
 pub use principal::Principal;
 pub use role::{
     Aggregation, ClusterRoleBindingRecord, ClusterRoleRecord, GlobalRoleBindingRecord, GlobalRoleRecord,
@@ -62,6 +66,7 @@ records!(
     SettingRecord,
     FeatureRecord,
     ClusterCredentialRecord,
+    KubeconfigRecord,
     ClusterRoleRecord,
     ClusterRoleBindingRecord,
     IdentityRecord,
@@ -157,6 +162,7 @@ mod tests {
         check!(SettingRecord { value: "1".into(), env: true }, SettingRecord);
         check!(FeatureRecord { value: Some(true), locked: Some(true) }, FeatureRecord);
         check!(ClusterRecord { display_name: "local".into(), ..ClusterRecord::default() }, ClusterRecord);
+        check!(kubeconfig::tests::sample(), KubeconfigRecord);
         check!(ClusterRoleRecord { rules: vec![rule], aggregation: None }, ClusterRoleRecord);
         check!(ClusterRoleBindingRecord::default(), ClusterRoleBindingRecord);
         check!(IdentityRecord(vec![1, 2]), IdentityRecord);
@@ -175,6 +181,8 @@ mod tests {
             let _ = SettingRecord::decode(&bytes);
             let _ = FeatureRecord::decode(&bytes);
             let _ = ClusterRecord::decode(&bytes);
+            let _ = KubeconfigRecord::decode(&bytes);
+            let _ = KubeconfigRecord::owner_of(&bytes);
             let _ = ClusterRoleRecord::decode(&bytes);
             let _ = ClusterRoleBindingRecord::decode(&bytes);
             let _ = Gist::decode(&bytes);

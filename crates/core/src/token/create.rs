@@ -132,6 +132,31 @@ pub fn login(
     (LegacyTokenRecord { credential, derived: false, auth_provider, hashed_mark }, secret)
 }
 
+/// Whether somebody may have a token of their own, whatever is asked of it; and who its owner is to the authentication provider (DEC15).
+///
+/// # Errors
+/// The first check that fails.
+pub fn entitled<'a>(by: &Creator<'a>) -> Result<(&'a OwnerState, Principal), TokenRefusal> {
+    let user = rancher_user(by)?;
+    Ok((user, handed_on(by, user)?))
+}
+
+fn rancher_user<'a>(by: &Creator<'a>) -> Result<&'a OwnerState, TokenRefusal> {
+    by.user.filter(|_| !by.name.contains(':')).ok_or_else(|| TokenRefusal::NotRancherUser(by.name.to_owned()))
+}
+
+fn handed_on(by: &Creator<'_>, user: &OwnerState) -> Result<Principal, TokenRefusal> {
+    if !user.enabled || user.deleted {
+        return Err(TokenRefusal::DisabledUser);
+    }
+    match by.proof {
+        Proof::Token(principal) => Ok(principal.clone()),
+        Proof::Certificate => Ok(Principal::local(by.name, &user.username, &user.display_name)),
+        Proof::Unknown(id) => Err(TokenRefusal::UnknownToken(id.to_owned())),
+        Proof::Missing => Err(TokenRefusal::MissingTokenId),
+    }
+}
+
 fn make(
     face: Face,
     asked: &CreateToken,
@@ -141,21 +166,11 @@ fn make(
     now_s: i64,
     random: Random<'_>,
 ) -> Result<Created, TokenRefusal> {
-    let Some(user) = by.user.filter(|_| !by.name.contains(':')) else {
-        return Err(TokenRefusal::NotRancherUser(by.name.to_owned()));
-    };
+    let user = rancher_user(by)?;
     if !asked.user_id.is_empty() && asked.user_id != by.name {
         return Err(TokenRefusal::OtherUser);
     }
-    if !user.enabled || user.deleted {
-        return Err(TokenRefusal::DisabledUser);
-    }
-    let principal = match by.proof {
-        Proof::Token(principal) => principal.clone(),
-        Proof::Certificate => Principal::local(by.name, &user.username, &user.display_name),
-        Proof::Unknown(id) => return Err(TokenRefusal::UnknownToken(id.to_owned())),
-        Proof::Missing => return Err(TokenRefusal::MissingTokenId),
-    };
+    let principal = handed_on(by, user)?;
     match cluster {
         ClusterAccess::Absent => return Err(TokenRefusal::ClusterNotFound(asked.cluster.clone())),
         ClusterAccess::Denied => {

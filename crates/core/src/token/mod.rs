@@ -5,11 +5,15 @@
 
 mod activity;
 mod create;
+mod kubeconfig;
 mod system;
 mod update;
 
 pub use activity::{Activity, ActivityRefusal, Target, activity_readable, report_activity};
-pub use create::{ClusterAccess, CreateToken, Created, Creator, Proof, create, create_legacy, login};
+pub use create::{
+    ClusterAccess, CreateToken, Created, Creator, Proof, create, create_legacy, entitled, login,
+};
+pub use kubeconfig::{KubeconfigToken, kubeconfig_prefix};
 pub use system::{SystemKind, SystemToken, system_token};
 pub use update::{Standing, UpdateToken, Updated, shown_enabled, update};
 

@@ -299,6 +299,42 @@ pub struct ControlPlaneNode {
     pub ready: bool,
 }
 
+/// A ClusterCredential gives the server what it presents to a cluster's API server. It is carried out when created and never stored as an object.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ClusterCredential {
+    /// Which cluster, and what opens it.
+    pub spec: ClusterCredentialSpec,
+    /// How it went.
+    pub status: ClusterCredentialStatus,
+}
+
+/// Which cluster, and what opens it: a token, or a client certificate with its key.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterCredentialSpec {
+    /// The id of the cluster.
+    pub cluster_name: String,
+    /// A bearer token. Never shown.
+    #[serde(skip_serializing)]
+    pub token: Option<SecretText>,
+    /// A client certificate, leaf first, as PEM.
+    #[serde(skip_serializing)]
+    pub client_certificate: Option<String>,
+    /// The private key of the client certificate, as PEM. Never shown.
+    #[serde(skip_serializing)]
+    pub client_key: Option<SecretText>,
+}
+
+/// The outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ClusterCredentialStatus {
+    /// The outcome in one word.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+}
+
 /// What the server has seen of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -379,5 +415,6 @@ mod tests {
         described_everywhere(&schemars::schema_for!(Setting));
         described_everywhere(&schemars::schema_for!(Feature));
         described_everywhere(&schemars::schema_for!(Cluster));
+        described_everywhere(&schemars::schema_for!(ClusterCredential));
     }
 }

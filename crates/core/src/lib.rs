@@ -12,6 +12,7 @@
 //! ```
 
 pub mod clock;
+pub mod cluster;
 pub mod collections;
 pub mod duration;
 pub mod face;

@@ -1,21 +1,38 @@
 //! Clusters as the doors use them: looked up, asked about (DEC44), opened.
 
 use eartag_api::frame;
-use eartag_api::meta::Uid;
+use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
+use eartag_apiserver::ops::commit_refusal;
+use eartag_apiserver::refusal::{MODIFIED, Refusal};
 use eartag_apiserver::user::{Attributes, Authorizer, UserInfo};
-use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS};
-use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret};
-use eartag_storage::{Entry, Store};
+pub use eartag_core::cluster::LOCAL;
+use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS, USERS};
+use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret, UserRecord};
+use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Revision, Store};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::observer::Tables;
 use crate::pki::PkiError;
 use crate::resources::MANAGEMENT;
+use crate::resources::users::belongings as user_belongings;
 use crate::vault::Vault;
 
-/// The id of the cluster that this server itself is.
-pub const LOCAL: &str = "local";
+/// Holds the object of a deleted cluster until the sweeper has removed the tokens that are restricted to it.
+pub const TOKENS_FINALIZER: &str = "controller.cattle.io/cluster-tokens";
+
+/// The name of the user as whom a cluster's own API server asks about tokens.
+#[must_use]
+pub fn system_user(id: &str) -> String {
+    format!("u-cluster-{id}")
+}
+
+/// The principal by which that user is known to be the system's.
+#[must_use]
+pub fn system_principal(id: &str) -> String {
+    format!("system://{id}")
+}
 
 /// A cluster that exists.
 pub struct Cluster {
@@ -23,6 +40,8 @@ pub struct Cluster {
     pub id: String,
     /// Its uid: a later cluster of the same id has another.
     pub uid: Uid,
+    /// The revision of its last change.
+    pub modified: Revision,
     /// What is known of it.
     pub record: ClusterRecord,
 }
@@ -41,7 +60,7 @@ impl Cluster {
         let head = frame::head(entry.value())?;
         let id = std::str::from_utf8(entry.key()).ok()?.to_owned();
         (!head.deleted).then_some(())?;
-        Some(Cluster { id, uid: head.uid, record: ClusterRecord::decode(body)? })
+        Some(Cluster { id, uid: head.uid, modified: entry.modified(), record: ClusterRecord::decode(body)? })
     }
 
     /// The name that people see: the display name, else the id.
@@ -122,6 +141,63 @@ impl ClusterCredential {
 
 fn purpose(id: &str, uid: Uid) -> String {
     format!("eartag/cluster-credential/{id}/{uid}")
+}
+
+/// What is deleted in the same commit as the cluster: its credential, and its [`system_user`] with whatever that has.
+#[must_use]
+pub fn belongings(store: &Store, tables: &Tables, id: &str) -> Vec<Op> {
+    let key = id.as_bytes().to_vec();
+    let mut also = Vec::new();
+    if store.get(CLUSTER_CREDENTIALS, &key).is_some() {
+        also.push(Op::Delete { collection: CLUSTER_CREDENTIALS, key });
+    }
+    let user = system_user(id);
+    let entry = tables.verifier.owner(&user).and_then(|_| store.get(USERS, user.as_bytes()));
+    let record = entry.and_then(|entry| UserRecord::decode(frame::split(entry.value())?.0));
+    if let Some(record) = record.filter(|record| record.principal_ids.contains(&system_principal(id))) {
+        also.push(Op::Delete { collection: USERS, key: user.clone().into_bytes() });
+        also.extend(user_belongings(store, &user, &record));
+    }
+    also
+}
+
+/// Stores what opens a cluster, in the place of what did before.
+///
+/// # Errors
+/// 409 when the cluster was changed meanwhile; what the store says.
+pub async fn keep(
+    store: &Store,
+    vault: &Vault,
+    world: &dyn World,
+    cluster: &Cluster,
+    credential: &ClusterCredential,
+) -> Result<(), Refusal> {
+    let record = credential
+        .close(&cluster.id, cluster.uid, vault, world)
+        .map_err(|error| Refusal::Internal(error.to_string()))?;
+    let mut uid = [0; 16];
+    world.random(&mut uid);
+    let created_s = eartag_core::time::seconds(world.now_ms());
+    let meta = Meta { uid: Uid::from_random(uid), created_s, generation: 1, ..Meta::default() };
+    let key = cluster.id.as_bytes().to_vec();
+    let commit = Commit {
+        conditions: vec![Condition::ModRevision {
+            collection: CLUSTERS,
+            key: key.clone(),
+            revision: cluster.modified,
+        }],
+        ops: vec![Op::Put {
+            collection: CLUSTER_CREDENTIALS,
+            key,
+            value: frame::frame(&record.encode(), &meta),
+        }],
+        lane: Lane::Interactive,
+    };
+    match store.commit(commit).await {
+        Ok(_) => Ok(()),
+        Err(CommitError::Conflict { .. }) => Err(Refusal::Conflict(MODIFIED.to_owned())),
+        Err(error) => Err(commit_refusal(error)),
+    }
 }
 
 /// Whether somebody may use a cluster: the right to `get` it, by name (DEC44). Whether it exists is another question.

@@ -13,7 +13,7 @@ use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::World;
 use eartag_core::collections::{
-    FEATURES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, SETTINGS, USER_ATTRIBUTES, USERS,
+    CLUSTERS, FEATURES, GLOBAL_ROLE_BINDINGS, GLOBAL_ROLES, LEGACY_TOKENS, SETTINGS, USER_ATTRIBUTES, USERS,
 };
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
@@ -24,6 +24,7 @@ use eartag_storage::{
 use tokio::time::{Instant, sleep_until};
 
 use self::retention::Retention;
+use crate::cluster::{TOKENS_FINALIZER, belongings};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::shutdown::Shutdown;
@@ -81,8 +82,10 @@ impl Sweeper {
         let from = self.store.revision();
         self.orphans().await?;
         self.hash_marks().await?;
+        self.deleted_clusters().await?;
         let mut users = self.store.watch(USERS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut features = self.store.watch(FEATURES, Scope::All, from).map_err(|_| Stop::Again)?;
+        let mut clusters = self.store.watch(CLUSTERS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut settings = self.store.watch(SETTINGS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut purge_at = Instant::now() + self.first_purge();
         let mut retain_at = Instant::now();
@@ -102,6 +105,11 @@ impl Sweeper {
                 },
                 change = features.next() => match change {
                     Ok(_) => self.hash_marks().await?,
+                    Err(WatchEnd::Lagged) => return Err(Stop::Again),
+                    Err(WatchEnd::Closed) => return Ok(()),
+                },
+                change = clusters.next() => match change {
+                    Ok(_) => self.deleted_clusters().await?,
                     Err(WatchEnd::Lagged) => return Err(Stop::Again),
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
@@ -205,6 +213,42 @@ impl Sweeper {
             self.purge(face.collection(), before_ms).await?;
         }
         Ok(())
+    }
+
+    /// Clusters that are being deleted go when no token is restricted to them any more: none shall open a later cluster of the same id.
+    async fn deleted_clusters(&self) -> Result<(), Stop> {
+        let mut pages = Pages::new(CLUSTERS, Scope::All);
+        while let Some(entries) = pages.next(self)? {
+            for entry in &entries {
+                let Some(meta) = frame::meta(entry.value()) else { continue };
+                let held = meta.finalizers.iter().any(|finalizer| finalizer == TOKENS_FINALIZER);
+                if meta.deleted_s.is_some() && held {
+                    self.finish_cluster(entry, meta).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish_cluster(&self, entry: &Entry, mut meta: Meta) -> Result<(), Stop> {
+        for face in Face::ALL {
+            self.sweep("tokens_of_deleted_clusters", face.collection(), Scope::All, |token| {
+                Gist::decode(body(token)).is_some_and(|gist| gist.cluster.as_bytes() == entry.key())
+            })
+            .await?;
+        }
+        meta.finalizers.retain(|finalizer| finalizer != TOKENS_FINALIZER);
+        let key = entry.key().to_vec();
+        let ops = if meta.finalizers.is_empty() {
+            let id = String::from_utf8_lossy(entry.key()).into_owned();
+            let mut ops = vec![Op::Delete { collection: CLUSTERS, key }];
+            ops.extend(belongings(&self.store, &self.tables, &id));
+            ops
+        } else {
+            vec![Op::Put { collection: CLUSTERS, key, value: frame::frame(body(entry), &meta) }]
+        };
+        // One that changed meanwhile comes again: this watches them.
+        self.commit_all(vec![unchanged(CLUSTERS, entry)], ops).await.map(drop)
     }
 
     /// Gives legacy tokens the mark of hashed ones, once the feature is on (DEC31). Tokens that are made from then on have it from the start.

@@ -200,12 +200,24 @@ impl ClientAuthorities {
 pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let name = || path.display().to_string();
     let bytes = read_small(path, FILE_LIMIT)?.ok_or_else(|| TlsError::Missing(name()))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::NotCertificates(name()))?;
+    certificates_of(&bytes).ok_or_else(|| TlsError::NotCertificates(name()))
+}
+
+/// The certificates of a PEM text; `None` if there is none in it, or one that cannot be read.
+#[must_use]
+pub fn certificates_of(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
     let readable =
         !certificates.is_empty() && certificates.iter().all(|c| X509Certificate::from_der(c).is_ok());
-    if readable { Ok(certificates) } else { Err(TlsError::NotCertificates(name())) }
+    readable.then_some(certificates)
+}
+
+/// Whether a private key in PEM form is that of the first certificate in the other text.
+#[must_use]
+pub fn fit_together(certificates: &[u8], key: &[u8]) -> bool {
+    let Some(chain) = certificates_of(certificates) else { return false };
+    PrivateKeyDer::from_pem_slice(key)
+        .is_ok_and(|key| CertifiedKey::from_der(chain, key, &provider()).is_ok())
 }
 
 /// The listener's TLS: 1.2 and 1.3, HTTP/2 and HTTP/1.1, client certificates asked for.

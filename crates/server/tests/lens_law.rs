@@ -297,7 +297,19 @@ proptest! {
             house.put(SETTINGS, settings::MAX_TTL, SettingRecord { value: value.clone(), env: false }.encode(), &next()).await;
             house.put(SETTINGS, settings::PASSWORD_MIN_LENGTH, SettingRecord::default().encode(), &next()).await;
             house.put(FEATURES, "token-hashing", FeatureRecord { value: feature, locked: feature.filter(|on| *on) }.encode(), &next()).await;
-            house.put(CLUSTERS, "local", ClusterRecord { display_name: "local".to_owned(), ..ClusterRecord::default() }.encode(), &next()).await;
+            let cluster = ClusterRecord {
+                display_name: value.clone(),
+                internal: aggregated,
+                api_endpoint: if aggregated { String::new() } else { "https://10.0.0.1:6443/x".to_owned() },
+                version: "v1.33.1".to_owned(),
+                auth_endpoint: AuthEndpoint {
+                    enabled: aggregated,
+                    nodes: vec![EndpointNode { hostname: "n1".to_owned(), address: "10.0.0.2".to_owned(), ready: aggregated }],
+                    ..AuthEndpoint::default()
+                },
+                ..ClusterRecord::default()
+            };
+            house.put(CLUSTERS, "local", cluster.encode(), &next()).await;
             let aggregation = aggregated.then(|| vec![record::Aggregation { match_labels: [("a".to_owned(), "b".to_owned())].into(), match_expressions: Vec::new() }]);
             let own = if aggregated { Vec::new() } else { rules.clone() };
             house.put(CLUSTER_ROLES, "reader", ClusterRoleRecord { rules: own, aggregation }.encode(), &next()).await;

@@ -72,6 +72,7 @@ fn cast() -> Cast {
             json!({"metadata": {"name": "sample"}, "globalRoleName": "user-base", "userName": bob.id}),
         ),
         (format!("{MANAGEMENT}/users"), json!({"metadata": {"name": "u-quiet"}, "username": "quiet"})),
+        (format!("{MANAGEMENT}/clusters"), json!({"metadata": {"name": "sample"}})),
         (format!("{rbac}/clusterroles"), json!({"metadata": {"name": "sample"}, "rules": []})),
         (
             format!("{rbac}/clusterrolebindings"),
@@ -171,6 +172,8 @@ impl Cast {
             "globalrolebindings" => {
                 json!({"metadata": {"generateName": "grb-"}, "globalRoleName": "user-base", "userName": user})
             }
+            "clusters" => json!({"metadata": {"name": "new"}}),
+            "clustercredentials" => json!({"spec": {"clusterName": "sample", "token": "x"}}),
             "clusterroles" => json!({"metadata": {"name": "new"}, "rules": []}),
             "clusterrolebindings" => {
                 json!({"metadata": {"name": "new"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sample"}})

@@ -78,6 +78,8 @@ impl Cast {
             String::new()
         } else if path.starts_with("/v3/globalRoleBindings") {
             bind(&self.admin.http, &self.bob.id, "user-base")
+        } else if path.starts_with("/v3/clusters") {
+            text(&self.admin.http.post("/v3/clusters", &json!({})).want(201)["id"])
         } else {
             let name = format!("made{}", self.made);
             let role = json!({"metadata": {"name": name}, "displayName": "Made"});
@@ -114,6 +116,9 @@ impl Cast {
             "POST" => caller.http.post(&path, &body(&path, self.made, &self.bob.id)).status,
             "refreshauthprovideraccess" => {
                 caller.http.post(&format!("{path}?action={verb}"), &json!({})).status
+            }
+            "setCredential" => {
+                caller.http.post(&format!("{path}?action={verb}"), &json!({"token": "x"})).status
             }
             "setpassword" => {
                 caller

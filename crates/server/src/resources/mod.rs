@@ -1,5 +1,6 @@
 //! The resources: one lens a file. Rules live in `core`; here they meet objects.
 
+pub mod cluster_credentials;
 mod cluster_role_bindings;
 mod cluster_roles;
 mod clusters;
@@ -27,6 +28,7 @@ use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::registry::Registry;
 use eartag_apiserver::reviews;
 use eartag_apiserver::schema::{Schema, SchemaError};
+use eartag_core::PlainSecret;
 use eartag_storage::Store;
 use serde::de::DeserializeOwned;
 
@@ -98,7 +100,7 @@ pub fn registry(foundation: &Foundation) -> Result<(Registry, Kinds), SchemaErro
         )?),
         settings: Arc::new(settings::Settings::new(tables.clone())?),
         features: Arc::new(features::Features::new(tables.clone())?),
-        clusters: Arc::new(clusters::Clusters::new(store.clone())?),
+        clusters: Arc::new(clusters::Clusters::new(tables.clone(), store.clone())?),
         projects: Arc::new(projects::Projects::new()?),
     };
     let stored = |kind: &Arc<dyn Kind>| Resource::Stored(kind.clone());
@@ -115,6 +117,7 @@ pub fn registry(foundation: &Foundation) -> Result<(Registry, Kinds), SchemaErro
         .with(stored(&kinds.settings))
         .with(stored(&kinds.features))
         .with(stored(&kinds.clusters))
+        .with(Resource::Review(Arc::new(cluster_credentials::ClusterCredentials::new(foundation.clone())?)))
         .with(Resource::Stored(Arc::new(cluster_roles::ClusterRoles::new(tables.clone())?)))
         .with(Resource::Stored(Arc::new(cluster_role_bindings::ClusterRoleBindings::new(
             tables.clone(),
@@ -176,6 +179,22 @@ fn management(
 fn typed<T: DeserializeOwned>(asked: &Tree) -> Result<T, Refusal> {
     T::deserialize(asked)
         .map_err(|error| Refusal::BadRequest(format!("the object cannot be understood: {error}")))
+}
+
+/// Whether the caller may change this cluster, and so say what opens it (DEC44).
+///
+/// # Errors
+/// 403.
+pub async fn only_admins_change_clusters(cx: &Cx, name: &str) -> Result<(), Refusal> {
+    clusters::only_admins(cx, eartag_apiserver::kind::Verb::Update, name).await
+}
+
+/// Moves a secret text out of a request, so that no copy of it is left behind. The schema has seen to it that it is one.
+fn take_secret(asked: &mut Tree, pointer: &str) -> PlainSecret {
+    match asked.pointer_mut(pointer).map(Tree::take) {
+        Some(Tree::String(text)) => PlainSecret::new(text),
+        _ => PlainSecret::new(""),
+    }
 }
 
 /// Puts the members of a typed object beside `metadata`.

@@ -21,7 +21,7 @@ use eartag_storage::Store;
 use serde_json::json;
 
 use super::self_users::create_only;
-use super::{MANAGEMENT, require, rules, schema};
+use super::{MANAGEMENT, require, rules, schema, take_secret};
 use crate::authn::Caller;
 use crate::login::password::{ChangeError, Passwords};
 use crate::observer::Tables;
@@ -91,14 +91,6 @@ impl PasswordChangeRequests {
         let record = entry.and_then(|entry| UserRecord::decode(frame::split(entry.value())?.0));
         let missing = || Refusal::Invalid(vec![FieldError::not_found("spec.userID", user)]);
         record.map(|record| record.username).ok_or_else(missing)
-    }
-}
-
-/// Moves a text out of the request. The schema has seen to it that it is one.
-fn take_secret(asked: &mut Tree, pointer: &str) -> PlainSecret {
-    match asked.pointer_mut(pointer).map(Tree::take) {
-        Some(Tree::String(text)) => PlainSecret::new(text),
-        _ => PlainSecret::new(""),
     }
 }
 

@@ -395,3 +395,33 @@ async fn a_mightier_user_is_not_enabled_again_by_who_could_not_disable_them() {
     assert!(forbidden(api.update(kind, &cx, "user-root", &on).await).contains("has permissions that user"));
     assert!(api.update(kind, &master(&scene), "user-root", &on).await.is_ok());
 }
+
+#[tokio::test]
+async fn clusters_are_for_administrators_and_everything_wrong_is_named() {
+    let scene = Scene::new().await;
+    let (api, kind) = (&scene.state.api, stored(&scene, "clusters"));
+    let object = |name: &str, spec: Tree| json!({"apiVersion": "management.cattle.io/v3", "kind": "Cluster", "metadata": {"name": name}, "spec": spec});
+    grant(
+        &scene,
+        "user-ann",
+        vec![Rule::resources(&["create", "update", "delete", "get"], &[MANAGEMENT], &["clusters"])],
+    )
+    .await;
+    let ann = scene.cx("user-ann");
+    let refused = api.create(&*kind, &ann, object("c-1", json!({}))).await.map(drop);
+    assert!(forbidden(refused).contains("full access"), "a right to create clusters is not enough");
+    let root = master(&scene);
+    let bad = object("c-1", json!({"internal": true, "apiEndpoint": "http://x", "caCert": "junk"}));
+    let Err(Refusal::Invalid(errors)) = api.create(&*kind, &root, bad).await.map(drop) else { panic!() };
+    let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["spec.internal", "spec.apiEndpoint", "spec.caCert"]);
+    let bad = api.create(&*kind, &root, object("c.1", json!({}))).await.map(drop);
+    assert!(matches!(bad, Err(Refusal::Invalid(_))), "an id is one label");
+    api.create(&*kind, &root, object("c-1", json!({"displayName": "One"}))).await.unwrap();
+    let change = Change::Merge(json!({"spec": {"apiEndpoint": "https://evil.example"}}));
+    assert!(forbidden(api.update(&*kind, &ann, "c-1", &change).await).contains("full access"));
+    let delete = api.delete(&*kind, &ann, "c-1", &Default::default()).await.map(drop);
+    assert!(forbidden(delete).contains("full access"));
+    let local = api.delete(&*kind, &root, "local", &Default::default()).await.map(drop);
+    assert_eq!(forbidden(local), "the cluster \"local\" is this server itself");
+}

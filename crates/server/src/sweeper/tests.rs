@@ -174,3 +174,36 @@ async fn hashing_marks_old_tokens_in_the_background_and_new_ones_from_the_start(
     assert!(sweeper.hash_marks().await.is_ok());
     assert_eq!(scene.state.store.revision(), revision, "done once");
 }
+
+#[tokio::test]
+async fn a_deleted_cluster_takes_its_tokens_with_it_before_its_id_is_free() {
+    let scene = Scene::new().await;
+    let ann = scene.user("user-ann", "ann", None, "user").await;
+    let (api, kind) = (&scene.state.api, &*scene.state.kinds.clusters);
+    let mut admin = scene.cx("root");
+    admin.user.groups = vec!["system:masters".to_owned()];
+    let object = serde_json::json!({
+        "apiVersion": "management.cattle.io/v3", "kind": "Cluster", "metadata": {"name": "c-1"},
+    });
+    api.create(kind, &admin, object.clone()).await.unwrap();
+    let user = eartag_core::UserRecord {
+        principal_ids: vec![crate::cluster::system_principal("c-1")],
+        ..eartag_core::UserRecord::default()
+    };
+    scene.put(USERS, "u-cluster-c-1", user.encode()).await;
+    let restricted = scene.token(&ann, false, "c-1").await;
+    scene.token(&ann, false, "").await;
+
+    let deleted = api.delete(kind, &admin, "c-1", &Default::default()).await.unwrap();
+    assert!(!deleted.gone);
+    assert!(crate::cluster::Cluster::find(&scene.state.store, "c-1").is_none(), "it is of no use any more");
+    assert!(api.create(kind, &admin, object.clone()).await.is_err(), "its id is not free");
+
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.deleted_clusters().await.is_ok());
+    assert!(!names(&scene, LEGACY_TOKENS).contains(&restricted.name));
+    assert_eq!(names(&scene, LEGACY_TOKENS).len(), 1, "others stay");
+    assert_eq!(names(&scene, CLUSTERS), ["local"]);
+    assert_eq!(names(&scene, USERS), ["user-ann"]);
+    api.create(kind, &admin, object).await.unwrap();
+}

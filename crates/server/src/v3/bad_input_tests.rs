@@ -117,7 +117,7 @@ async fn unknown_methods_actions_and_paths_have_their_codes() {
         ("POST", "/v3/settings/cacerts", 405, "MethodNotAllow"),
         ("POST", "/v3/settings/cacerts?action=setpassword", 422, "InvalidAction"),
         ("DELETE", "/v3/settings/cacerts", 405, "MethodNotAllow"),
-        ("PUT", "/v3/clusters/local", 405, "MethodNotAllow"),
+        ("POST", "/v3/clusters/local?action=fly", 422, "InvalidAction"),
         ("DELETE", "/v3/users", 405, "MethodNotAllow"),
         ("PATCH", "/v3/tokens/x", 405, "MethodNotAllow"),
         ("OPTIONS", "/v3/tokens", 405, "MethodNotAllow"),

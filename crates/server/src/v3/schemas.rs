@@ -5,12 +5,21 @@ use eartag_apiserver::{Map, Tree};
 use serde_json::json;
 
 use super::RESOURCES;
+use super::clusters::{self, set_credential};
 use super::item::put;
 use super::resource::{About, Action, Field, FieldType, Preset};
 
 /// Types that have no collection: parts of others, and what actions take.
-static PARTS: &[&About] =
-    &[&CHANGE_PASSWORD, &SET_PASSWORD, &POLICY_RULE, &CLUSTER_CONDITION, &FEATURE_STATUS];
+static PARTS: &[&About] = &[
+    &CHANGE_PASSWORD,
+    &SET_PASSWORD,
+    &POLICY_RULE,
+    &CLUSTER_CONDITION,
+    &FEATURE_STATUS,
+    &clusters::AUTH_ENDPOINT,
+    &clusters::CONTROL_PLANE_NODE,
+    &set_credential::INPUT,
+];
 
 static CHANGE_PASSWORD: About = About::part(
     "changePasswordInput",

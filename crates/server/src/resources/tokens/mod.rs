@@ -12,7 +12,6 @@ use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::field_error::FieldError;
 use eartag_apiserver::kind::Cx;
 use eartag_apiserver::refusal::Refusal;
-use eartag_apiserver::user::Attributes;
 use eartag_core::collections::{CLUSTERS, USERS};
 use eartag_core::token::{ClusterAccess, Creator, Proof, RefusalKind, TokenRefusal};
 use eartag_core::verifier::Accepted;
@@ -21,8 +20,8 @@ use eartag_storage::{Condition, Entry, Scope, Store};
 
 pub(super) use self::ext::Tokens;
 pub(super) use self::legacy::LegacyTokens;
-use super::MANAGEMENT;
 use crate::authn::{Caller, TOKEN_ID};
+use crate::cluster::{Cluster, may_use};
 use crate::observer::Tables;
 use crate::sweeper::owner_exists;
 
@@ -80,11 +79,10 @@ impl Ground {
         if cluster.is_empty() {
             return ClusterAccess::Unrestricted;
         }
-        if self.store.get(CLUSTERS, cluster.as_bytes()).is_none() {
+        if Cluster::find(&self.store, cluster).is_none() {
             return ClusterAccess::Absent;
         }
-        let wants = Attributes::resource("get", MANAGEMENT, "clusters", cluster);
-        if cx.authorizer.authorize(&cx.user, &wants).await.allowed() {
+        if may_use(&*cx.authorizer, &cx.user, cluster).await {
             ClusterAccess::Granted
         } else {
             ClusterAccess::Denied
@@ -124,7 +122,8 @@ impl Ground {
         make(&Creator { name: &cx.user.name, user: user.as_deref(), proof })
     }
 
-    /// The conditions of a new token: its name is absent from the other face (DEC21), and the very owner who was judged is still there.
+    /// The conditions of a new token: its name is absent from the other face (DEC21), the very owner who was judged is still there, and the cluster that it is
+    /// restricted to, if any, is as it was: nobody is deleting it.
     fn conditions(
         &self,
         face: Face,
@@ -141,6 +140,12 @@ impl Ground {
         let owner = owner.ok_or_else(|| TokenRefusal::NotRancherUser(credential.owner.clone()))?;
         let (key, revision) = (owner.key().to_vec(), owner.created());
         conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
+        if !credential.cluster.is_empty() {
+            let cluster = Cluster::find(&self.store, &credential.cluster)
+                .ok_or_else(|| TokenRefusal::ClusterNotFound(credential.cluster.clone()))?;
+            let (key, revision) = (cluster.id.into_bytes(), cluster.modified);
+            conditions.push(Condition::ModRevision { collection: CLUSTERS, key, revision });
+        }
         Ok(conditions)
     }
 }

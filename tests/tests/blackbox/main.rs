@@ -17,6 +17,7 @@ mod browser;
 mod browser_foreign;
 mod browser_looks;
 mod canary;
+mod clusters;
 mod crash;
 mod hashing;
 mod isolation;

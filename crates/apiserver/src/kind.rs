@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use eartag_api::meta::Meta;
 use eartag_storage::{CollectionId, Condition, Op, Revision, Scope};
+use http::StatusCode;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 
@@ -264,6 +265,11 @@ pub trait Review: Send + Sync + 'static {
     /// Whether it is switched on.
     fn served(&self) -> bool {
         true
+    }
+
+    /// The status of an answer.
+    fn success(&self) -> StatusCode {
+        StatusCode::CREATED
     }
 
     /// The answer to the asked object.

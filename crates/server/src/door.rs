@@ -19,6 +19,7 @@ use crate::authn::{self, AuthnFailure, Caller};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::state::State;
+use crate::token_review::authenticate;
 use crate::v3::error::V3Error;
 use crate::v3::reply::Reply;
 use crate::{login, v1, v3, version};
@@ -70,7 +71,7 @@ impl Door {
         if login::serves(path) {
             return login::handle(state, request, peer).await;
         }
-        if v3::serves(path) || v1::serves(path) {
+        if v3::serves(path) || v1::serves(path) || authenticate::serves(path) {
             return self.rancher(request, peer).await;
         }
         self.kubernetes(request, peer).await
@@ -89,7 +90,9 @@ impl Door {
             return Reply::from(V3Error::of(&too_many(), &Subject::default())).into_response();
         };
         let held = (permit, state.metrics.in_flight(kind));
-        let response = if v1::serves(request.uri().path()) {
+        let response = if authenticate::serves(request.uri().path()) {
+            authenticate::handle(state, request, peer).await
+        } else if v1::serves(request.uri().path()) {
             v1::handle(state, request, peer).await
         } else {
             v3::handle(state, request, peer).await

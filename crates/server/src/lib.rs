@@ -42,6 +42,7 @@ pub mod state;
 mod sweeper;
 pub mod throttle;
 pub mod tls;
+pub mod token_review;
 pub mod v1;
 pub mod v3;
 pub mod vault;

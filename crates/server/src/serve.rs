@@ -69,6 +69,7 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
         store: store.clone(),
         world: shared_world.clone(),
         vault: prepared.vault.clone(),
+        metrics: prepared.metrics.clone(),
     };
     let broken = |error| ServeError::System(format!("the API's own description is broken: {error}"));
     let (registry, kinds) = resources::registry(&foundation).map_err(broken)?;

@@ -17,6 +17,7 @@ use eartag_core::settings::{Overrides, SettingsTable};
 use eartag_core::*;
 use eartag_server::authn::Gate;
 use eartag_server::authz::RoleAuthorizer;
+use eartag_server::metrics::Metrics;
 use eartag_server::observer::Tables;
 use eartag_server::pki::RootKey;
 use eartag_server::resources;
@@ -60,7 +61,13 @@ impl House {
                 .unwrap();
         let world: Arc<dyn World> = Arc::new(Still);
         let vault = Arc::new(Vault::new(RootKey::new([9; 32])));
-        let foundation = resources::Foundation { tables: tables.clone(), store: store.clone(), world, vault };
+        let foundation = resources::Foundation {
+            tables: tables.clone(),
+            store: store.clone(),
+            world,
+            vault,
+            metrics: Metrics::new(0.0),
+        };
         let (registry, _) = resources::registry(&foundation).unwrap();
         let kinds = registry.resources().iter().filter_map(|resource| match resource {
             Resource::Stored(kind) => Some(kind.clone()),

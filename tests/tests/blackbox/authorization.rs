@@ -191,6 +191,7 @@ impl Cast {
             "subjectaccessreviews" => {
                 json!({"spec": {"user": "x", "resourceAttributes": {"verb": "get", "resource": "x"}}})
             }
+            "tokenreviews" => json!({"spec": {"token": "token-none:nothing"}}),
             "selfsubjectrulesreviews" => json!({"spec": {"namespace": "default"}}),
             _ => json!({}),
         }

@@ -62,7 +62,7 @@ impl ApiServer {
         }
         match request.resource.clone() {
             Resource::Stored(kind) => self.stored(kind, request).await,
-            Resource::Review(review) => self.review(review.as_ref(), request).await,
+            Resource::Review(review) => self.review(review, request).await,
             Resource::Computed(computed) => self.computed(computed.as_ref(), &request).await,
             Resource::Fixed(fixed) => self.fixed(fixed.as_ref(), &request),
         }
@@ -151,22 +151,35 @@ impl ApiServer {
         }
     }
 
-    async fn review(&self, review: &dyn Review, request: Request<'_>) -> Result<Response<Body>, Refusal> {
+    async fn review(&self, review: Arc<dyn Review>, request: Request<'_>) -> Result<Response<Body>, Refusal> {
         let Wanted { form, .. } = request.negotiate(Answer::Plain)?;
-        let info = review.info();
         let mut cx = self.cx(request.identity.clone());
         query::write_options(request.query, user_agent(request.parts), "CreateOptions", &mut cx)?;
         let content_type = body::content_type(&request.parts.headers);
-        let decoded = body::decode_object(&content_type, &request.bytes, info)?;
+        let decoded = body::decode_object(&content_type, &request.bytes, review.info())?;
         let mut asked = decoded.tree;
+        let review = self.in_sent_version(review, &asked);
+        let info = review.info();
         crate::object::fit_type(info, &mut asked)?;
         crate::ops::conform(info, &cx, &mut asked, crate::ops::Source::Body)?;
         let (answer, once) = review.create(asked, &cx).await?;
         let response = match once {
-            Some(once) => reply::object_once(StatusCode::CREATED, answer, once, form),
-            None => reply::object(StatusCode::CREATED, &answer, form),
+            Some(once) => reply::object_once(review.success(), answer, once, form),
+            None => reply::object(review.success(), &answer, form),
         };
         Ok(warned(response, &cx))
+    }
+
+    /// A webhook posts to the one URL that it was given, in whichever version it was told to speak, and understands no other (kubernetes-api.md K1).
+    fn in_sent_version(&self, review: Arc<dyn Review>, asked: &Tree) -> Arc<dyn Review> {
+        let ResourceInfo { group, version, plural, .. } = *review.info();
+        let sent = asked.get("apiVersion").and_then(Tree::as_str);
+        let other =
+            sent.and_then(|sent| sent.strip_prefix(group)?.strip_prefix('/')).filter(|v| *v != version);
+        match other.and_then(|other| self.registry.find(group, other, plural)) {
+            Some(Resource::Review(other)) => other.clone(),
+            _ => review,
+        }
     }
 
     fn fixed(&self, fixed: &dyn Fixed, request: &Request<'_>) -> Result<Response<Body>, Refusal> {

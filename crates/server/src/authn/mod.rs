@@ -45,6 +45,7 @@ pub use self::usernames::{Found, Usernames};
 use crate::listener::{ClientCertificate, Peer};
 use crate::metrics::AuthnResult;
 use crate::state::State;
+use crate::token_review;
 
 /// Why there is no caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,9 +124,12 @@ pub fn client_address(state: &State, headers: &HeaderMap, peer: &Peer) -> IpAddr
     address::client(headers, peer.addr.ip(), &state.options.trusted_proxies)
 }
 
-/// The cluster that a path is about: `/k8s/clusters/<id>…` and `/v3/clusters/<id>…`.
+/// The cluster that a path is about: `/k8s/clusters/<id>…` and `/v3/clusters/<id>…`. Where clusters ask about tokens, each comes with a token of its own.
 #[must_use]
 pub fn place_of(path: &str) -> Place<'_> {
+    if token_review::asks_here(path) {
+        return Place::Any;
+    }
     let mut segments = path.split('/').skip(1);
     match (segments.next(), segments.next(), segments.next()) {
         (Some("k8s" | "v3"), Some("clusters"), Some(id)) if !id.is_empty() => Place::Cluster(id),

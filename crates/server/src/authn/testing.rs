@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::pki::RootKey;
 use crate::state::{DoorOptions, State};
+use crate::token_review::authenticate;
 use crate::vault::Vault;
 use crate::{login, resources, seeds, v1, v3};
 
@@ -86,11 +87,13 @@ impl Scene {
         let world = Arc::new(TestWorld(AtomicU64::new(NOW_MS)));
         let shared: Arc<dyn World> = world.clone();
         let vault = Arc::new(Vault::new(RootKey::new([9; 32])));
+        let metrics = Metrics::new(0.0);
         let foundation = resources::Foundation {
             tables: tables.clone(),
             store: store.clone(),
             world: shared.clone(),
             vault: vault.clone(),
+            metrics: metrics.clone(),
         };
         let (registry, kinds) = resources::registry(&foundation).unwrap();
         let registry = Arc::new(registry);
@@ -117,7 +120,7 @@ impl Scene {
             server,
             api,
             kinds,
-            metrics: Metrics::new(0.0),
+            metrics,
             health: Arc::new(Health::new()),
             shutdown: crate::shutdown::channel().1,
             options: DoorOptions::default(),
@@ -225,6 +228,8 @@ impl Scene {
             login::handle(&self.state, request, &self.peer).await
         } else if request.uri().path().starts_with("/api") {
             self.kubernetes(request).await
+        } else if authenticate::serves(request.uri().path()) {
+            authenticate::handle(&self.state, request, &self.peer).await
         } else if v1::serves(request.uri().path()) {
             v1::handle(&self.state, request, &self.peer).await
         } else {

@@ -13,6 +13,7 @@ mod projects;
 pub(crate) mod rules;
 mod self_users;
 mod settings;
+mod token_reviews;
 pub(crate) mod tokens;
 mod user_activities;
 mod user_attributes;
@@ -32,8 +33,10 @@ use eartag_core::PlainSecret;
 use eartag_storage::Store;
 use serde::de::DeserializeOwned;
 
+use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::state::Kinds;
+use crate::token_review::Reviewer;
 use crate::vault::Vault;
 
 /// Group of people's tokens.
@@ -84,6 +87,8 @@ pub struct Foundation {
     pub world: Arc<dyn World>,
     /// Closes what must be opened again.
     pub vault: Arc<Vault>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Everything that is served, in the order of group priority: management before ext (kubernetes-api.md §0.2), and the kinds that more than one door needs.
@@ -138,6 +143,10 @@ pub fn registry(foundation: &Foundation) -> Result<(Registry, Kinds), SchemaErro
         )?,
     }) {
         registry = registry.with(review);
+    }
+    let reviewer = Reviewer::new(tables.clone(), store.clone(), foundation.metrics.clone());
+    for reviews in token_reviews::TokenReviews::all(&reviewer)? {
+        registry = registry.with(Resource::Review(Arc::new(reviews)));
     }
     registry = registry
         .with(Resource::Fixed(Arc::new(fixed::CustomResourceDefinitions::new()?)))

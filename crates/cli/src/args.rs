@@ -3,25 +3,49 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use eartag_server::config::{Cidr, DataPaths, Datastore, FeatureSwitches, ListenAddress, ServerUrl};
 use secrecy::SecretString;
 
+use crate::clusters::ClusterCommand;
+use crate::kubeconfigs::KubeconfigCommand;
 use crate::logging::LogFormat;
+use crate::login::commands::{LoginArgs, LogoutArgs};
+use crate::manual::{CompletionsArgs, ManArgs};
+use crate::program::{Invocation, Program};
 use crate::system_token::SystemTokenCommand;
+use crate::token::TokenCommand;
+use crate::tokens::TokensCommand;
+use crate::whoami::WhoamiArgs;
 
 /// Reads the command line.
 ///
 /// # Errors
 /// What is wrong with it, or the help that was asked for.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
-    Cli::try_parse_from(args).map(|cli| cli.command)
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Command, Invocation), clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let program = Program::of(args.first().map(OsString::as_os_str));
+    let mut matches = command(program).try_get_matches_from(args)?;
+    let cli = Cli::from_arg_matches_mut(&mut matches)?;
+    Ok((cli.command, Invocation { program, config: cli.config }))
+}
+
+/// The whole command line, under the name by which it was called.
+#[must_use]
+pub fn command(program: Program) -> clap::Command {
+    Cli::command().name(program.name()).bin_name(program.name())
 }
 
 /// API tokens for Kubernetes fleets: issues, shows, limits, checks and revokes them, for people and machines.
 #[derive(Parser)]
 #[command(name = "eartag", version = eartag_server::version::PRODUCT, disable_help_subcommand = true)]
 struct Cli {
+    /// The directory in which logins and the tokens of kubeconfigs are kept.
+    ///
+    /// Otherwise $EARTAG_CONFIG_DIR, or eartag in $XDG_CONFIG_HOME or ~/.config; called as rancher: $RANCHER_CONFIG_DIR, or ~/.rancher.
+    #[arg(short, long, value_name = "DIR", global = true, hide_short_help = true)]
+    config: Option<PathBuf>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -53,6 +77,30 @@ pub enum Command {
     /// Make, list and delete the tokens that the system uses itself.
     #[command(subcommand)]
     SystemToken(SystemTokenCommand),
+    /// Get a token for a kubeconfig that asks this program for one.
+    ///
+    /// Kubeconfigs name it as rancher token --server=… --user=…; a link of that name to this program serves them. The token is kept in a file for the owner's eyes
+    /// only until it expires, or its server refuses it.
+    Token(TokenCommand),
+    /// Log in at a server, for the commands that talk to it.
+    Login(LoginArgs),
+    /// Log out: revoke the login and the tokens of kubeconfigs from the same server, and forget them.
+    Logout(LogoutArgs),
+    /// Show which user the server takes you for.
+    Whoami(WhoamiArgs),
+    /// Make, list and revoke your tokens.
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Get kubeconfigs.
+    #[command(subcommand)]
+    Kubeconfig(KubeconfigCommand),
+    /// Register, show and remove clusters, and let them ask about tokens.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Print a script that completes this program's command line in a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual.
+    Man(ManArgs),
     /// Print the version.
     Version,
 }
@@ -175,13 +223,13 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-    use clap::CommandFactory;
     use secrecy::ExposeSecret;
 
     use super::*;
 
     fn of(line: &str) -> Result<Command, clap::Error> {
         parse(std::iter::once("eartag").chain(line.split_whitespace()).map(OsString::from))
+            .map(|(command, _)| command)
     }
 
     fn serve(line: &str) -> ServeArgs {

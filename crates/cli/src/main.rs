@@ -1,29 +1,33 @@
 //! The binary `eartag`: API tokens for Kubernetes fleets.
 
 mod args;
+mod ask;
 mod backup;
+mod cache;
 mod client;
+mod clusters;
+mod connection;
+mod dispatch;
 mod import;
+mod kubeconfigs;
 mod logging;
+mod login;
+mod manual;
+mod program;
 mod serve;
 mod system_token;
 mod terminal;
+mod token;
+mod tokens;
+mod whoami;
 
-use args::Command;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = match args::parse(std::env::args_os()) {
-        Ok(command) => command,
-        Err(usage) => return terminal::usage(&usage),
-    };
-    let done = match command {
-        Command::Serve(args) => serve::run(*args),
-        Command::Backup(args) => backup::back_up(&args),
-        Command::Restore(args) => backup::restore(&args),
-        Command::Import(args) => import::run(&args),
-        Command::SystemToken(command) => system_token::run(&command),
-        Command::Version => terminal::say(&format!("eartag {}\n", eartag_server::version::PRODUCT)),
-    };
-    terminal::finish(done)
+    match args::parse(std::env::args_os()) {
+        Ok((command, invocation)) => {
+            terminal::finish(invocation.program, dispatch::run(command, &invocation))
+        }
+        Err(usage) => terminal::usage(&usage),
+    }
 }

@@ -128,7 +128,7 @@ mod tests {
             "--bootstrap-password",
             "",
         ];
-        let Ok(crate::args::Command::Serve(args)) = crate::args::parse(line.map(Into::into)) else {
+        let Ok((crate::args::Command::Serve(args), _)) = crate::args::parse(line.map(Into::into)) else {
             panic!()
         };
         let options = options(*args, BTreeMap::new());

@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 
 use crate::client::duration::Ttl;
 use crate::client::output::{self, Format, Look, Table};
-use crate::client::{Client, ClientError, Connection, Route};
+use crate::client::{Client, ClientError, Route};
+use crate::connection::Connection;
+use crate::program::Invocation;
 use crate::terminal;
 
 const TOKENS: &str = "/apis/management.cattle.io/v3/tokens";
@@ -107,11 +109,11 @@ fn kind() -> impl clap::builder::TypedValueParser<Value = SystemKind> {
 }
 
 /// Runs `eartag system-token`.
-pub fn run(command: &SystemTokenCommand) -> anyhow::Result<()> {
+pub fn run(command: &SystemTokenCommand, invocation: &Invocation) -> anyhow::Result<()> {
     match command {
-        SystemTokenCommand::Create(args) => create(args),
-        SystemTokenCommand::List(args) => list(args),
-        SystemTokenCommand::Delete(args) => delete(args),
+        SystemTokenCommand::Create(args) => create(args, &args.connection.client(invocation)?),
+        SystemTokenCommand::List(args) => list(args, &args.connection.client(invocation)?),
+        SystemTokenCommand::Delete(args) => delete(args, &args.connection.client(invocation)?),
     }
 }
 
@@ -131,13 +133,12 @@ struct Name {
     name: String,
 }
 
-fn create(args: &CreateArgs) -> anyhow::Result<()> {
-    let client = args.connection.client()?;
+fn create(args: &CreateArgs, client: &Client) -> anyhow::Result<()> {
     let mut body = json!({
         "apiVersion": "management.cattle.io/v3",
         "kind": "Token",
         "metadata": {"labels": {KIND_LABEL: args.kind.name()}},
-        "userId": user_id(&client, &args.user)?,
+        "userId": user_id(client, &args.user)?,
     });
     let optional = [
         ("/metadata/name", args.name.clone().map(Value::from)),
@@ -176,14 +177,13 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
     terminal::say(&Zeroizing::new(format!("{}\n", secret.expose())))
 }
 
-fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let client = args.connection.client()?;
+fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {
     let mut selector = match args.kind {
         Some(kind) => format!("{KIND_LABEL}={}", kind.name()),
         None => format!("{KIND_LABEL} in ({})", SystemKind::ALL.map(SystemKind::name).join(",")),
     };
     if let Some(user) = &args.user {
-        selector.push_str(&format!(",{OWNER_LABEL}={}", user_id(&client, user)?));
+        selector.push_str(&format!(",{OWNER_LABEL}={}", user_id(client, user)?));
     }
     let tokens: Vec<Value> = client.list(&Route::new(TOKENS).query("labelSelector", &selector))?;
     if let Some(text) = output::objects(&tokens, RESOURCE, args.output) {
@@ -231,24 +231,15 @@ fn table(tokens: &[Value], now_ms: u64) -> Table {
 }
 
 /// Deletes what it can; a name that fails does not keep the others.
-fn delete(args: &DeleteArgs) -> anyhow::Result<()> {
-    let client = args.connection.client()?;
+fn delete(args: &DeleteArgs, client: &Client) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for name in &args.names {
-        match delete_one(&client, name) {
+        match delete_one(client, name) {
             Ok(()) => terminal::say(&format!("{RESOURCE} {name:?} deleted\n"))?,
             Err(error) => failed.push(error),
         }
     }
-    let count = failed.len();
-    let Some(last) = failed.pop() else { return Ok(()) };
-    for error in failed {
-        terminal::note(&format!("eartag: {error}"));
-    }
-    match args.names.len() {
-        1 => Err(last),
-        all => bail!("{last} ({count} of {all} tokens were not deleted)"),
-    }
+    terminal::all_done(failed, args.names.len(), "tokens were not deleted")
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::program::Program;
+
 /// Writes to standard output. A reader that went away is no error of ours.
 pub fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -22,6 +24,16 @@ pub fn warn(text: &str) {
     note(&format!("Warning: {text}"));
 }
 
+/// The end of a command that did the same to several things: each failure is said, the last one as the command's own.
+pub fn all_done<E: std::fmt::Display>(mut failed: Vec<E>, all: usize, what: &str) -> anyhow::Result<()> {
+    let count = failed.len();
+    let Some(last) = failed.pop() else { return Ok(()) };
+    for error in failed {
+        note(&format!("Error: {error}"));
+    }
+    if all == 1 { anyhow::bail!("{last}") } else { anyhow::bail!("{last} ({count} of {all} {what})") }
+}
+
 /// Shows help or what is wrong with the command line: exit code 0 or 2.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
@@ -29,11 +41,11 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// 0, or 1 with the error as one sentence.
-pub fn finish(done: anyhow::Result<()>) -> ExitCode {
+pub fn finish(program: Program, done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("eartag: {error}"));
+            note(&format!("{}: {error}", program.name()));
             ExitCode::FAILURE
         }
     }

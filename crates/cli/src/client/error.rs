@@ -29,7 +29,12 @@ pub enum ClientError {
         server: String,
         /// Why not.
         why: String,
+        /// Whether nobody that is trusted speaks for it, and nothing else is wrong with it.
+        stranger: bool,
     },
+    /// There is nobody to trust.
+    #[error("this machine trusts no certificate authority, and no other is named (certificate-authority)")]
+    NoAuthorities,
     /// The answer took too long. Whether a change happened is not known.
     #[error("{server} did not answer within {} seconds", .after.as_secs())]
     Slow {
@@ -84,6 +89,12 @@ impl ClientError {
             Self::Refused { status, .. } => Some(*status),
             _ => None,
         }
+    }
+
+    /// Whether the server would be trusted if one more authority were.
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        matches!(self, Self::Untrusted { stranger: true, .. } | Self::NoAuthorities)
     }
 
     /// Reads the body of a refusal: a Kubernetes `Status`, or one of the two shapes of /v3.

@@ -33,6 +33,7 @@ pub struct Client {
     agent: Agent,
     server: String,
     headers: HeaderMap,
+    whole: Duration,
 }
 
 /// An answer that is no refusal.
@@ -42,6 +43,12 @@ pub struct Reply<T> {
     pub body: T,
     /// The texts of `Warning` headers, to be shown to people.
     pub warnings: Vec<String>,
+}
+
+/// A body as it came; it may hold a secret.
+struct Raw {
+    status: u16,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 /// Path and query of a request.
@@ -81,10 +88,26 @@ impl Client {
     /// # Errors
     /// Certificates, names or proxies that cannot be used.
     pub fn new(target: Target) -> Result<Self, ClientError> {
+        Self::within(target, WHOLE)
+    }
+
+    /// The same, for exchanges that take no longer than this.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn within(target: Target, whole: Duration) -> Result<Self, ClientError> {
+        let tls = tls::config(&target.trust, target.certificate.as_ref())?;
+        Self::over(target, tls, whole)
+    }
+
+    pub(super) fn over(
+        target: Target,
+        tls: rustls::ClientConfig,
+        whole: Duration,
+    ) -> Result<Self, ClientError> {
         let unusable = |what: &str| ClientError::Unusable(format!("the kubeconfig's {what} cannot be used"));
         let uri: Uri = target.server.parse().map_err(|_| unusable("server"))?;
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let tls = tls::config(&target.trust, target.certificate.as_ref())?;
         let tls = TlsConnector::new(tls, target.server_name.as_deref().unwrap_or(host))?;
         let config = Agent::config_builder()
             .https_only(true)
@@ -93,13 +116,13 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy(target.proxy.as_deref(), host, &uri)?)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(WHOLE))
+            .timeout_connect(Some(CONNECT.min(whole)))
+            .timeout_global(Some(whole))
             .build();
         let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
         let headers = headers(&target).ok_or_else(|| unusable("credentials"))?;
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Ok(Self { agent, server: target.server, headers })
+        Ok(Self { agent, server: target.server, headers, whole })
     }
 
     /// Reads.
@@ -134,6 +157,32 @@ impl Client {
         self.send(Method::DELETE, route, Some(self.encode(body)?))
     }
 
+    /// Posts a form, as the doors of OAuth want it, and looks at nothing of the answer but whether it is a refusal.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn post_form(&self, route: &Route, members: &[(&str, &str)]) -> Result<(), ClientError> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(members);
+        let body = Zeroizing::new(form.finish().into_bytes());
+        self.exchange(Method::POST, route, Some((body, "application/x-www-form-urlencoded"))).map(|_| ())
+    }
+
+    /// Posts, and looks at nothing of the answer but whether it is a refusal.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn post_empty(&self, route: &Route, body: &impl Serialize) -> Result<(), ClientError> {
+        let body = (self.encode(body)?, "application/json");
+        self.exchange(Method::POST, route, Some(body)).map(|_| ())
+    }
+
+    /// The server's URL.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     fn encode(&self, body: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, ClientError> {
         serde_json::to_vec(body)
             .map(Zeroizing::new)
@@ -146,15 +195,35 @@ impl Client {
         route: &Route,
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Reply<T>, ClientError> {
+        let body = body.map(|body| (body, "application/json"));
+        let Reply { body: Raw { status, bytes }, warnings } = self.exchange(method, route, body)?;
+        // The parser's words may quote the body, which may hold a secret.
+        let body = serde_json::from_slice(&bytes).map_err(|error| {
+            self.foreign(format!(
+                "its answer ({status}) is not what was asked for (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        })?;
+        Ok(Reply { body, warnings })
+    }
+
+    /// Status and bytes of an answer that is no refusal.
+    fn exchange(
+        &self,
+        method: Method,
+        route: &Route,
+        body: Option<(Zeroizing<Vec<u8>>, &'static str)>,
+    ) -> Result<Reply<Raw>, ClientError> {
         let mut request = Request::builder().method(method).uri(format!("{}{}", self.server, route.0));
         if let Some(headers) = request.headers_mut() {
             *headers = self.headers.clone();
-            if body.is_some() {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some((_, kind)) = &body {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             }
         }
         let asked = match &body {
-            Some(body) => request.body(body.as_slice()).map(|request| self.agent.run(request)),
+            Some((body, _)) => request.body(body.as_slice()).map(|request| self.agent.run(request)),
             None => request.body(()).map(|request| self.agent.run(request)),
         };
         let answer = asked.map_err(|_| ClientError::Unusable("the request is no request of HTTP".into()))?;
@@ -171,19 +240,10 @@ impl Client {
         if !status.is_success() {
             return Err(ClientError::refused(status.as_u16(), &bytes));
         }
-        // The parser's words may quote the body, which may hold a secret.
-        let body = serde_json::from_slice(&bytes).map_err(|error| {
-            self.foreign(format!(
-                "its answer ({}) is not what was asked for (line {}, column {})",
-                status.as_u16(),
-                error.line(),
-                error.column()
-            ))
-        })?;
-        Ok(Reply { body, warnings })
+        Ok(Reply { body: Raw { status: status.as_u16(), bytes }, warnings })
     }
 
-    pub(super) fn foreign(&self, why: String) -> ClientError {
+    pub(crate) fn foreign(&self, why: String) -> ClientError {
         ClientError::Foreign { server: self.server.clone(), why }
     }
 
@@ -191,8 +251,10 @@ impl Client {
         let server = self.server.clone();
         let unreachable = |why: String| ClientError::Unreachable { server: server.clone(), why };
         match error {
-            ureq::Error::Timeout(ureq::Timeout::Connect) => ClientError::Slow { server, after: CONNECT },
-            ureq::Error::Timeout(_) => ClientError::Slow { server, after: WHOLE },
+            ureq::Error::Timeout(ureq::Timeout::Connect) => {
+                ClientError::Slow { server, after: CONNECT.min(self.whole) }
+            }
+            ureq::Error::Timeout(_) => ClientError::Slow { server, after: self.whole },
             ureq::Error::HostNotFound => unreachable("there is no host of this name".into()),
             ureq::Error::BodyExceedsLimit(limit) => ClientError::TooLarge { server, limit },
             ureq::Error::ConnectProxyFailed(why) => {
@@ -202,7 +264,8 @@ impl Client {
             ureq::Error::Io(error) => {
                 match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                     Some(rustls::Error::InvalidCertificate(why)) => {
-                        ClientError::Untrusted { server, why: untrusted(why) }
+                        let stranger = matches!(why, rustls::CertificateError::UnknownIssuer);
+                        ClientError::Untrusted { server, why: untrusted(why), stranger }
                     }
                     Some(other) => unreachable(format!(
                         "no TLS connection could be made: {}",
@@ -280,7 +343,7 @@ fn proxy(configured: Option<&str>, host: &str, uri: &Uri) -> Result<Option<Proxy
 fn untrusted(why: &rustls::CertificateError) -> String {
     use rustls::CertificateError as E;
     match why {
-        E::UnknownIssuer => "its certificate is not signed by an authority that the kubeconfig trusts".into(),
+        E::UnknownIssuer => "its certificate is not signed by an authority that is trusted here".into(),
         E::NotValidForName | E::NotValidForNameContext { .. } => "its certificate is for another name".into(),
         E::Expired | E::ExpiredContext { .. } => "its certificate has expired".into(),
         E::NotValidYet | E::NotValidYetContext { .. } => "its certificate is not valid yet".into(),

@@ -121,7 +121,7 @@ impl std::fmt::Debug for ClientCertificate {
 }
 
 /// What is sent with each request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Login {
     /// Nothing.
     None,
@@ -157,7 +157,9 @@ pub enum KubeconfigError {
     #[error("none of the files in $KUBECONFIG is there: {0}")]
     VariableMissing(String),
     /// No kubeconfig anywhere.
-    #[error("there is no kubeconfig: give --kubeconfig, set KUBECONFIG, or run this where ./{OWN} is")]
+    #[error(
+        "there is no kubeconfig: give --kubeconfig, set KUBECONFIG, or run this where ./{OWN} is; or log in first"
+    )]
     Nowhere,
     /// A file cannot be read.
     #[error("{0}")]
@@ -197,6 +199,22 @@ pub enum KubeconfigError {
         /// Why not.
         why: String,
     },
+}
+
+impl Target {
+    /// A server, without anything that says who asks.
+    #[must_use]
+    pub fn of_server(server: String, trust: Trust) -> Self {
+        Self {
+            server,
+            trust,
+            server_name: None,
+            certificate: None,
+            login: Login::None,
+            acting_as: None,
+            proxy: None,
+        }
+    }
 }
 
 impl Kubeconfig {
@@ -247,20 +265,16 @@ fn of_cluster(cluster: &Cluster, from: &Origin) -> Result<Target, String> {
         return Err(format!("names the proxy {}, but only http:// proxies can be used", shown(proxy)));
     }
     Ok(Target {
-        server,
-        trust,
         server_name: text(&cluster.tls_server_name).map(str::to_owned),
-        certificate: None,
-        login: Login::None,
-        acting_as: None,
         proxy: text(&cluster.proxy_url).map(str::to_owned),
+        ..Target::of_server(server, trust)
     })
 }
 
 fn of_user(user: &User, from: &Origin, target: &mut Target) -> Result<(), String> {
     if user.exec.is_some() {
-        return Err("gets its credentials from a program (exec), which this command cannot run yet: use a kubeconfig with a \
-                    token or a client certificate"
+        return Err("gets its credentials from a program (exec), which this command does not run: use a kubeconfig with a token \
+                    or a client certificate, or a login of your own (--login)"
             .into());
     }
     if user.auth_provider.is_some() {
@@ -336,8 +350,8 @@ fn login(user: &User, from: &Origin) -> Result<Login, String> {
     }
 }
 
-/// The server's URL as requests begin with it.
-fn server_url(text: &str) -> Result<String, String> {
+/// The server's URL as requests begin with it. The error is the end of a sentence that begins with who names the server.
+pub fn server_url(text: &str) -> Result<String, String> {
     let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let bad = || format!("names the server {}, which is no URL such as https://127.0.0.1:8443", shown(text));
     let uri: Uri = full.parse().map_err(|_| bad())?;

@@ -118,6 +118,15 @@ pub fn objects(objects: &[Value], resource: &str, format: Format) -> Option<Stri
     }
 }
 
+/// One object in JSON or YAML.
+#[must_use]
+pub fn object(object: &Value, format: Format) -> String {
+    match format {
+        Format::Yaml => serde_saphyr::to_string(object).unwrap_or_default(),
+        _ => format!("{object:#}\n"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

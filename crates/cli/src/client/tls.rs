@@ -44,14 +44,12 @@ pub fn config(trust: &Trust, client: Option<&ClientCertificate>) -> Result<Clien
         }
     }
     if roots.is_empty() {
-        return Err(unusable(match trust {
+        return Err(match trust {
             Trust::Only(_) => {
-                "the certificate authority's file holds no certificate in PEM form that can be read"
+                unusable("the certificate authority's file holds no certificate in PEM form that can be read")
             }
-            Trust::System => {
-                "this machine trusts no certificate authority, and the kubeconfig names none (certificate-authority)"
-            }
-        }));
+            Trust::System => ClientError::NoAuthorities,
+        });
     }
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()

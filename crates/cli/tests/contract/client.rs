@@ -1,112 +1,18 @@
 //! What the command line makes of servers that are not what they should be: its own small HTTPS server plays them.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 
+use super::fake::{Fake, Shown, own, parameters, signed};
 use super::support::{bad, code, good, run, stderr, stdout};
 
 const SECRET: &str = "bcdfghjklmnpqrstvwxz2456789bcdfghjklmnpqrstvwxz2456789";
 const EMPTY_LIST: &str =
     r#"{"kind":"TokenList","apiVersion":"management.cattle.io/v3","metadata":{},"items":[]}"#;
-
-/// A certificate and its key.
-struct Shown {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
-}
-
-fn parameters(names: &[&str]) -> CertificateParams {
-    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
-}
-
-/// One that signed itself, and may sign others: what `openssl req -x509` makes.
-fn own(names: &[&str]) -> Shown {
-    let mut parameters = parameters(names);
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    Shown { certificate: parameters.self_signed(&key).unwrap(), key }
-}
-
-/// One that an authority signed, which is nowhere to be found.
-fn signed(parameters: CertificateParams) -> Shown {
-    let authority = own(&["authority"]);
-    let key = KeyPair::generate().unwrap();
-    let mut issuing = CertificateParams::default();
-    issuing.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = Issuer::new(issuing, authority.key);
-    Shown { certificate: parameters.signed_by(&key, &issuer).unwrap(), key }
-}
-
-/// A server that gives everybody the same answer, and remembers what it was asked.
-struct Fake {
-    url: String,
-    asked: Arc<Mutex<String>>,
-}
-
-impl Fake {
-    fn start(shown: &Shown, answer: impl Fn(&mut dyn Write) -> std::io::Result<()> + Send + 'static) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let key = PrivatePkcs8KeyDer::from(shown.key.serialize_der());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![shown.certificate.der().clone()], key.into())
-            .unwrap();
-        let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(String::new()));
-        let note = asked.clone();
-        std::thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
-                let connection = rustls::ServerConnection::new(config.clone()).unwrap();
-                let mut stream = rustls::StreamOwned::new(connection, socket);
-                let mut head = Vec::new();
-                let mut byte = [0];
-                while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-                    head.push(byte[0]);
-                }
-                let head = String::from_utf8_lossy(&head).into_owned();
-                // A socket that is closed with something unread resets the connection, and the answer may be lost with it.
-                let length = head.to_ascii_lowercase();
-                let length = length.lines().find_map(|line| line.strip_prefix("content-length:"));
-                let length = length.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-                let _ = std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink());
-                note.lock().unwrap().push_str(&head);
-                if !head.is_empty() {
-                    let _ = answer(&mut stream).and_then(|()| stream.flush());
-                    stream.conn.send_close_notify();
-                    let _ = stream.flush();
-                }
-            }
-        });
-        Self { url, asked }
-    }
-
-    fn says(shown: &Shown, status: &'static str, headers: &'static str, body: impl Into<String>) -> Self {
-        let body = body.into();
-        Self::start(shown, move |out| {
-            write!(
-                out,
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-                body.len()
-            )
-        })
-    }
-
-    fn asked(&self) -> String {
-        self.asked.lock().unwrap().clone()
-    }
-}
 
 /// Writes a kubeconfig that trusts a certificate; further members of the cluster and the user may follow.
 fn kubeconfig(dir: &Path, url: &str, trusted: &Shown, cluster: &str, user: &str) {

@@ -13,9 +13,16 @@ pub fn eartag(dir: &Path, args: &[&str]) -> Command {
         command.env_remove(name);
     }
     // Nothing of the machine's own may be found.
-    for name in
-        ["KUBECONFIG", "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "https_proxy", "http_proxy"]
-    {
+    let places = ["XDG_CONFIG_HOME", "EARTAG_CONFIG_DIR", "RANCHER_CONFIG_DIR", "KUBERNETES_EXEC_INFO"];
+    for name in places.into_iter().chain([
+        "KUBECONFIG",
+        "ALL_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "all_proxy",
+        "https_proxy",
+        "http_proxy",
+    ]) {
         command.env_remove(name);
     }
     command.env("HOME", dir);
@@ -59,7 +66,7 @@ pub fn bad(dir: &Path, args: &[&str]) -> String {
 }
 
 /// What stands behind a word in the admin's kubeconfig.
-fn admin(dir: &Path, word: &str) -> String {
+pub fn admin(dir: &Path, word: &str) -> String {
     let text = fs::read_to_string(dir.join("eartag-data/kubeconfig/admin.yaml")).unwrap();
     let line = text.lines().find_map(|line| line.trim().strip_prefix(word)).unwrap();
     line.trim().trim_matches('"').to_owned()

@@ -141,7 +141,7 @@ fn what_would_be_unsafe_or_cannot_be_done_is_refused_with_a_reason() {
             "",
             "certificate-authority that is not there: ",
         ),
-        (HERE, "exec: {command: rancher}", "cannot run yet"),
+        (HERE, "exec: {command: rancher}", "does not run"),
         (HERE, "auth-provider: {name: gcp}", "Kubernetes has removed"),
         (HERE, "as: ann, as-user-extra: {a: [b]}", "as-user-extra"),
         (HERE, "as-groups: [a]", "does not say as whom"),

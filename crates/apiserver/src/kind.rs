@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eartag_api::meta::Meta;
-use eartag_storage::{CollectionId, Condition, Op, Revision, Scope};
+use eartag_storage::{CollectionId, Condition, Lane, Op, Revision, Scope};
 use http::StatusCode;
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -173,6 +173,10 @@ pub struct Draft {
     pub conditions: Vec<Condition>,
     /// Changes of other collections that belong to this one (at most one key of each).
     pub also: Vec<Op>,
+    /// What of a new object's making takes further commits.
+    pub sequel: Option<Box<dyn Sequel>>,
+    /// What a dry run shows where the real reply has its secrets. It holds none.
+    pub foretold: Option<Once>,
 }
 
 impl Draft {
@@ -180,6 +184,15 @@ impl Draft {
     pub fn of(body: Vec<u8>) -> Draft {
         Draft { body, ..Draft::default() }
     }
+}
+
+/// What of the making of an object takes commits of its own, one key of a collection each.
+///
+/// A create that is cut off leaves the object as the last commit made it, so each commit leaves one that makes sense.
+#[async_trait]
+pub trait Sequel: Send + Sync {
+    /// Runs when the object is stored and before the create is answered, which is with the object as it is afterwards, and with these secrets.
+    async fn run(self: Box<Self>, cx: &Cx) -> Result<Option<Once>, Refusal>;
 }
 
 /// A stored kind of object: a lens over its record.
@@ -245,6 +258,17 @@ pub trait Kind: Send + Sync + 'static {
     /// An update names another uid than the stored object's (spec U4).
     fn uid_differs(&self, sent: &str, stored: &str) -> Refusal {
         crate::ops::uid_differs(sent, stored)
+    }
+
+    /// What ends with an object and takes commits of its own, before the object itself goes or is marked. The preconditions hold, and it is no dry run. The object may
+    /// change meanwhile, and then this is asked again. What it answers is said to a client whose deletion fails afterwards.
+    async fn ending(
+        &self,
+        _old: &Stored<'_>,
+        _cx: &Cx,
+        _lane: Lane,
+    ) -> Result<Option<&'static str>, Refusal> {
+        Ok(None)
     }
 
     /// Asked before an object is deleted; the operations go into the same commit.

@@ -1,7 +1,7 @@
 //! Create: a name, metadata, the kind's own rules, one commit.
 
 use eartag_api::frame::frame;
-use eartag_storage::{Commit, CommitError, Condition, Lane, Op, Revision};
+use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Revision};
 
 use super::{ATTEMPTS, Api, Source, commit_refusal, conform, corrupt};
 use crate::field_error::FieldError;
@@ -70,7 +70,7 @@ impl Api {
             let leaving = eartag_api::frame::head(entry.value()).is_some_and(|head| head.deleted);
             return Err(if leaving { Refusal::AlreadyExistsLeaving.into() } else { Failure::Taken });
         }
-        let Draft { body, once, conditions, also } = draft;
+        let Draft { body, once, conditions, also, sequel, foretold } = draft;
         let info = kind.info();
         let taken = Stored { name, meta: &meta, body: &body, revision: Revision::default() };
         let taken = show(kind, &taken, cx).map_err(corrupt)?;
@@ -99,7 +99,7 @@ impl Api {
         };
         if cx.dry_run {
             self.dry_run_conditions(&conditions)?;
-            return Ok(Created { object: shown_at(Revision::default())?, once: None });
+            return Ok(Created { object: shown_at(Revision::default())?, once: foretold });
         }
         let commit = Commit {
             conditions: std::iter::once(absent).chain(conditions).collect(),
@@ -117,7 +117,7 @@ impl Api {
                 at == 0 || (generated && same)
             })
             .collect();
-        match self.store.commit(commit).await {
+        let created = match self.store.commit(commit).await {
             Ok(revision) => Ok(Created { object: shown_at(revision)?, once }),
             Err(CommitError::Conflict { condition })
                 if means_taken.get(condition).copied().unwrap_or(true) =>
@@ -127,7 +127,19 @@ impl Api {
             Err(CommitError::Conflict { .. }) => Err(Failure::Raced),
             Err(CommitError::Unknown) => self.settle(kind, cx, name, &meta, once),
             Err(error) => Err(commit_refusal(error).into()),
+        }?;
+        let Some(sequel) = sequel else { return Ok(created) };
+        let once = sequel.run(cx).await?;
+        match self.own_entry(kind, name, &meta) {
+            Some(entry) => Ok(Created { object: crate::object::show_entry(kind, &entry, cx), once }),
+            None => Err(Refusal::Conflict(GONE.to_owned()).into()),
         }
+    }
+
+    /// What is stored under the name, if it is this very object.
+    fn own_entry(&self, kind: &dyn Kind, name: &str, meta: &eartag_api::meta::Meta) -> Option<Entry> {
+        let found = self.store.get(kind.collection(), name.as_bytes())?;
+        eartag_api::frame::head(found.value()).is_some_and(|head| head.uid == meta.uid).then_some(found)
     }
 
     /// An unknown outcome is settled by looking for our own uid under the name.
@@ -139,11 +151,7 @@ impl Api {
         meta: &eartag_api::meta::Meta,
         once: Option<Once>,
     ) -> Result<Created, Failure> {
-        let found = self
-            .store
-            .get(kind.collection(), name.as_bytes())
-            .filter(|entry| eartag_api::frame::head(entry.value()).is_some_and(|head| head.uid == meta.uid));
-        match found {
+        match self.own_entry(kind, name, meta) {
             Some(entry) => Ok(Created { object: crate::object::show_entry(kind, &entry, cx), once }),
             None => Err(commit_refusal(CommitError::Unknown).into()),
         }
@@ -171,6 +179,9 @@ impl Api {
         Ok(())
     }
 }
+
+/// The text of a create whose object was deleted before it was answered.
+const GONE: &str = "the object was deleted while it was being made";
 
 /// Why one attempt failed.
 pub(super) enum Failure {

@@ -52,14 +52,16 @@ impl Api {
         options: &DeleteOptions,
     ) -> Result<Deleted, Refusal> {
         let scope = kind.scope(cx, Verb::Delete).await?;
+        let mut ended = None;
         for _ in 0..ATTEMPTS {
             let entry = self.find(kind, &scope, name)?;
-            if let Some(deleted) = self.try_delete(kind, cx, entry, options, Lane::Interactive).await? {
+            let tried = self.try_delete(kind, cx, entry, options, Lane::Interactive, &mut ended).await;
+            if let Some(deleted) = tried.map_err(|why| with_note(why, ended))? {
                 return Ok(deleted);
             }
             tokio::task::yield_now().await;
         }
-        Err(Refusal::Conflict(MODIFIED.to_owned()))
+        Err(with_note(Refusal::Conflict(MODIFIED.to_owned()), ended))
     }
 
     /// Deletes what the options select; `limit` bounds one call to one page, otherwise all of it goes.
@@ -83,7 +85,8 @@ impl Api {
                     // Read anew: it may be gone by now, or somebody else's.
                     let newest = self.store.get(kind.collection(), listed.key());
                     let Some(entry) = newest.filter(|entry| in_scope(kind, &scope, entry)) else { break };
-                    if let Some(deleted) = self.try_delete(kind, cx, entry, options, Lane::Bulk).await? {
+                    let tried = self.try_delete(kind, cx, entry, options, Lane::Bulk, &mut None).await?;
+                    if let Some(deleted) = tried {
                         many.count += 1;
                         if many.objects.len() < SHOWN {
                             many.objects.push(deleted.object);
@@ -111,6 +114,7 @@ impl Api {
         entry: Entry,
         options: &DeleteOptions,
         lane: Lane,
+        ended: &mut Option<&'static str>,
     ) -> Result<Option<Deleted>, Refusal> {
         let collection = kind.collection();
         let key = entry.key().to_vec();
@@ -124,6 +128,9 @@ impl Api {
         if let Ok(record) = Record::of(entry.clone()) {
             uid = record.meta.uid.to_string();
             check_preconditions(options, &uid, &revision.to_string())?;
+            if !cx.dry_run {
+                *ended = kind.ending(&record.stored(), cx, lane).await?.or(*ended);
+            }
             also = kind.removing(&record.stored(), cx).await?;
             if !record.meta.finalizers.is_empty() {
                 gone = false;
@@ -163,6 +170,17 @@ impl Api {
             }
             Err(error) => Err(commit_refusal(error)),
         }
+    }
+}
+
+/// What a client must know whose deletion failed after it had an effect.
+fn with_note(why: Refusal, note: Option<&'static str>) -> Refusal {
+    let Some(note) = note else { return why };
+    match why {
+        Refusal::Conflict(text) => Refusal::Conflict(format!("{text}; {note}")),
+        Refusal::Precondition(text) => Refusal::Precondition(format!("{text}; {note}")),
+        Refusal::Unavailable(text) => Refusal::Unavailable(format!("{text}; {note}")),
+        other => other,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `ext.cattle.io/v1`: tokens, and the requests a signed-in person makes about themself.
+//! `ext.cattle.io/v1`: tokens, kubeconfigs, and the requests a signed-in person makes about themself.
 //!
 //! The structs hold what lies beside `apiVersion`, `kind` and `metadata`. Member names are the reference's
 //! (ext-token.md §1). Their doc comments are what `kubectl explain` prints, so they speak to people who
@@ -6,11 +6,14 @@
 //! leaving one out (ext-token.md §1.2), and old kubectls check them before they send, so only members that
 //! the server itself fills in are named there.
 
+mod kubeconfig;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::kubeconfig::{Kubeconfig, KubeconfigSpec, KubeconfigStatus};
 use crate::secret::SecretText;
 
 /// A Token is a credential by which its owner, a person or a machine, is known to this server and to the

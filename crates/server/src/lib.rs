@@ -26,6 +26,7 @@ mod hashing;
 pub mod health;
 pub mod identity;
 pub mod import;
+mod kubeconfig;
 pub mod launch;
 pub mod listener;
 pub mod login;

@@ -70,6 +70,7 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
         world: shared_world.clone(),
         vault: prepared.vault.clone(),
         metrics: prepared.metrics.clone(),
+        server_url: options.server_url.clone(),
     };
     let broken = |error| ServeError::System(format!("the API's own description is broken: {error}"));
     let (registry, kinds) = resources::registry(&foundation).map_err(broken)?;

@@ -1,9 +1,10 @@
 //! The one place that deletes and changes in the background: tokens, bindings and attributes of users who are gone, expired tokens, the mark of hashed tokens,
-//! and users who have been away for too long ([`retention`]).
+//! users who have been away for too long ([`retention`]), and kubeconfigs that nobody can use any more ([`kubeconfigs`]).
 //!
 //! Every deletion is conditioned on the record being the one that was judged, goes through the bulk lane, and is counted. But for inactive users, what it removes
 //! is dead already: the verifier wants the owner alive and the token unexpired, so nothing here is urgent.
 
+mod kubeconfigs;
 mod retention;
 
 use std::sync::Arc;
@@ -83,6 +84,8 @@ impl Sweeper {
         self.orphans().await?;
         self.hash_marks().await?;
         self.deleted_clusters().await?;
+        let mut tokens = self.watch_tokens()?;
+        self.dead_kubeconfigs(Scope::All).await?;
         let mut users = self.store.watch(USERS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut features = self.store.watch(FEATURES, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut clusters = self.store.watch(CLUSTERS, Scope::All, from).map_err(|_| Stop::Again)?;
@@ -101,6 +104,15 @@ impl Sweeper {
                     Ok(_) => {}
                     // Fell behind: look at everything again.
                     Err(WatchEnd::Lagged) => return Err(Stop::Again),
+                    Err(WatchEnd::Closed) => return Ok(()),
+                },
+                change = tokens.next() => match change {
+                    Ok(change) => self.after_token(&change).await?,
+                    // There can be very many of them, and what else is watched need not be looked at again for that.
+                    Err(WatchEnd::Lagged) => {
+                        tokens = self.watch_tokens()?;
+                        self.dead_kubeconfigs(Scope::All).await?;
+                    }
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
                 change = features.next() => match change {
@@ -124,6 +136,7 @@ impl Sweeper {
                 }
                 () = sleep_until(purge_at) => {
                     self.expired().await?;
+                    self.cut_off_kubeconfigs().await?;
                     // Of roles that were deleted there is no other sign.
                     self.bindings(Scope::All).await?;
                     purge_at = Instant::now() + PURGE_EVERY + self.jitter();
@@ -149,15 +162,17 @@ impl Sweeper {
         for face in Face::ALL {
             self.tokens(face.collection(), Scope::Owner(user.to_vec())).await?;
         }
+        self.kubeconfigs(Scope::Owner(user.to_vec())).await?;
         self.attributes(Scope::Name(user.to_vec())).await?;
         self.bindings(Scope::Owner(user.to_vec())).await
     }
 
     /// Everything whose owner is gone; users may have been deleted while no server ran.
-    async fn orphans(&self) -> Result<(), Stop> {
+    pub(crate) async fn orphans(&self) -> Result<(), Stop> {
         for face in Face::ALL {
             self.tokens(face.collection(), Scope::All).await?;
         }
+        self.kubeconfigs(Scope::All).await?;
         self.attributes(Scope::All).await?;
         self.bindings(Scope::All).await
     }
@@ -347,25 +362,10 @@ impl Sweeper {
     /// Deletes an entry, or marks it as being deleted while finalizers hold it, as any other deletion does. One that changed meanwhile is judged again in the
     /// next round.
     async fn remove(&self, collection: CollectionId, entry: &Entry) -> Result<Removed, Stop> {
-        let Some(op) = self.removal(collection, entry) else { return Ok(Removed::Kept) };
+        let now_s = eartag_core::time::seconds(World::now_ms(self.world.as_ref()));
+        let Some(op) = removal(collection, entry, now_s) else { return Ok(Removed::Kept) };
         let outcome = if matches!(op, Op::Delete { .. }) { Removed::Gone } else { Removed::Kept };
         Ok(if self.commit(collection, entry, op).await? { outcome } else { Removed::Kept })
-    }
-
-    /// What deletes an entry or marks it; `None` where nothing is to be done.
-    fn removal(&self, collection: CollectionId, entry: &Entry) -> Option<Op> {
-        let key = entry.key().to_vec();
-        // Corrupt: an administrator's to delete (DEC23).
-        let meta = frame::meta(entry.value())?;
-        if meta.finalizers.is_empty() {
-            return Some(Op::Delete { collection, key });
-        }
-        if meta.deleted_s.is_some() {
-            return None;
-        }
-        let now_s = eartag_core::time::seconds(World::now_ms(self.world.as_ref()));
-        let meta = Meta { deleted_s: Some(now_s), generation: meta.generation.saturating_add(1), ..meta };
-        Some(Op::Put { collection, key, value: frame::frame(body(entry), &meta) })
     }
 
     /// Writes to an entry if it is still the one that was judged; whether it was.
@@ -386,6 +386,21 @@ impl Sweeper {
             },
         }
     }
+}
+
+/// What deletes an entry, or marks it while finalizers hold it; `None` where nothing is to be done.
+pub fn removal(collection: CollectionId, entry: &Entry, now_s: i64) -> Option<Op> {
+    let key = entry.key().to_vec();
+    // Corrupt: an administrator's to delete (DEC23).
+    let meta = frame::meta(entry.value())?;
+    if meta.finalizers.is_empty() {
+        return Some(Op::Delete { collection, key });
+    }
+    if meta.deleted_s.is_some() {
+        return None;
+    }
+    let meta = Meta { deleted_s: Some(now_s), generation: meta.generation.saturating_add(1), ..meta };
+    Some(Op::Put { collection, key, value: frame::frame(body(entry), &meta) })
 }
 
 /// That an entry is the one that was judged.
@@ -436,7 +451,7 @@ enum Removed {
 }
 
 /// Why a round ended early.
-enum Stop {
+pub(crate) enum Stop {
     /// The server stops.
     Shutdown,
     /// Everything must be looked at again.
@@ -455,4 +470,4 @@ pub fn owner_exists(tables: &Tables, owner: &str, uid: Uid) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -67,6 +67,7 @@ impl House {
             world,
             vault,
             metrics: Metrics::new(0.0),
+            server_url: None,
         };
         let (registry, _) = resources::registry(&foundation).unwrap();
         let kinds = registry.resources().iter().filter_map(|resource| match resource {
@@ -258,7 +259,7 @@ proptest! {
 
     #[test]
     fn writing_back_what_was_shown_changes_nothing(
-        metas in proptest::collection::vec(any_meta(), 12),
+        metas in proptest::collection::vec(any_meta(), 13),
         last_login_s in proptest::option::of(1_700_000_000_i64..1_794_999_999),
         overrides in [prop_oneof![Just(""), Just("0s"), Just("400h")], prop_oneof![Just(""), Just("0s"), Just("1000h30m")]],
         credential in any_credential(),
@@ -300,6 +301,20 @@ proptest! {
                 hashed_mark: aggregated,
             };
             house.put(LEGACY_TOKENS, "token-fghij", legacy.encode(), &next()).await;
+            let kubeconfig = KubeconfigRecord {
+                owner: "user-owner".to_owned(),
+                owner_uid: alive.uid,
+                clusters: if aggregated { vec!["local".to_owned(), "c-1".to_owned()] } else { Vec::new() },
+                current_context: if aggregated { "local".to_owned() } else { String::new() },
+                description: credential.description.clone(),
+                lifetime: credential.lifetime,
+                include_default_entry: feature,
+                summary: record::KubeconfigSummary::Complete,
+                tokens: last_login_s.map(|made_s| record::KubeconfigToken { name: "token-abcde".to_owned(), uid: alive.uid, made_s }).into_iter().collect(),
+                failure: None,
+                updated_s: last_login_s,
+            };
+            house.put(KUBECONFIGS, "kubeconfig-abcde", kubeconfig.encode(), &next()).await;
             house.put(EXT_TOKENS, "token-abcde", TokenRecord { credential }.encode(), &next()).await;
             house.put(SETTINGS, settings::MAX_TTL, SettingRecord { value: value.clone(), env: false }.encode(), &next()).await;
             house.put(SETTINGS, settings::PASSWORD_MIN_LENGTH, SettingRecord::default().encode(), &next()).await;

@@ -20,12 +20,16 @@ const ROLES: [&str; 8] =
 /// are open to all who are somebody.
 const TABLE: &str = include_str!("authorization.txt");
 
+const KUBECONFIGS: &str = "/apis/ext.cattle.io/v1/kubeconfigs";
+
 struct Cast {
     server: Server,
     callers: Vec<(Http, String)>,
     bob: Person,
     others_token: String,
     own_tokens: BTreeMap<String, String>,
+    others_kubeconfig: String,
+    own_kubeconfigs: BTreeMap<String, String>,
     others_key: String,
     own_keys: BTreeMap<String, String>,
     own_sessions: BTreeMap<String, String>,
@@ -51,13 +55,15 @@ fn cast() -> Cast {
     // The admin came by a token of a file: a login makes a session, and is remembered.
     let session = login(&server.anonymous(), "admin", BOOTSTRAP_PASSWORD).want(201);
     own_sessions.insert(admin.id.clone(), session["id"].as_str().unwrap().to_owned());
-    let mut own_tokens = BTreeMap::new();
+    let (mut own_tokens, mut own_kubeconfigs) = (BTreeMap::new(), BTreeMap::new());
     for who in [&admin, &user, &base, &disabled] {
         own_tokens.insert(who.id.clone(), who.mint(json!({})).name);
+        own_kubeconfigs.insert(who.id.clone(), kubeconfig(who));
     }
     // A token that the stranger made while it had a role.
     let binding = bind(&admin.http, &stranger.id, "user");
     own_tokens.insert(stranger.id.clone(), stranger.mint(json!({})).name);
+    own_kubeconfigs.insert(stranger.id.clone(), kubeconfig(&stranger));
     admin.http.delete(&format!("{MANAGEMENT}/globalrolebindings/{binding}")).want(200);
     admin.http.merge(&disabled.path(), &json!({"enabled": false})).want(200);
     let expired = mint(&admin.http, json!({"ttl": 1}));
@@ -82,7 +88,7 @@ fn cast() -> Cast {
     for (path, object) in made {
         admin.http.post(&path, &object).want(201);
     }
-    let others_token = bob.mint(json!({})).name;
+    let (others_token, others_kubeconfig) = (bob.mint(json!({})).name, kubeconfig(&bob));
     let impersonating = admin.http.with("Impersonate-User", &user.id);
     let callers = vec![
         (admin.http.clone(), admin.id.clone()),
@@ -95,7 +101,25 @@ fn cast() -> Cast {
         (server.anonymous(), user.id),
     ];
     let others_key = key(&bob.http, &json!({})).id;
-    Cast { server, callers, bob, others_token, own_tokens, others_key, own_keys, own_sessions, passwords }
+    Cast {
+        server,
+        callers,
+        bob,
+        others_token,
+        own_tokens,
+        others_kubeconfig,
+        own_kubeconfigs,
+        others_key,
+        own_keys,
+        own_sessions,
+        passwords,
+    }
+}
+
+/// Makes a kubeconfig; gives its name.
+fn kubeconfig(who: &Person) -> String {
+    let made = who.http.post(KUBECONFIGS, &json!({"spec": {}})).want(201);
+    made["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
 /// The name in a bearer value.
@@ -112,6 +136,8 @@ impl Cast {
     fn resolve(&self, path: &str, caller: &str) -> String {
         let (own, other) = if path.starts_with(TOKENS) {
             (&self.own_tokens[caller], &self.others_token)
+        } else if path.starts_with(KUBECONFIGS) {
+            (&self.own_kubeconfigs[caller], &self.others_kubeconfig)
         } else if path.starts_with(LEGACY) {
             (&self.own_keys[caller], &self.others_key)
         } else if path.contains("/useractivities") {

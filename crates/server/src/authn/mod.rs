@@ -170,7 +170,7 @@ async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (
             tracing::info!(%client, "an Authorization header holds nothing of ours");
             return Err((AuthnFailure::Rejected, "unusable"));
         }
-        return by_certificate(state, peer, client);
+        return by_certificate(state, parts, peer, client);
     };
     let own = public_address(state, parts, peer);
     let via_cookie = matches!(source, Source::Cookie(_));
@@ -216,6 +216,7 @@ async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (
 
 fn by_certificate(
     state: &State,
+    parts: &Parts,
     peer: &Peer,
     client: IpAddr,
 ) -> Result<Caller, (AuthnFailure, &'static str)> {
@@ -226,13 +227,15 @@ fn by_certificate(
             username: owner.username.clone(),
             good: owner.enabled && !owner.deleted,
         });
-        let Some(user) = certificate_user(certificate, owner.as_ref()) else {
+        let Some(mut user) = certificate_user(certificate, owner.as_ref()) else {
             tracing::info!(%client, user = %certificate.common_name, "a client certificate names a user who is gone or disabled");
             return Err((AuthnFailure::Rejected, "certificate_user"));
         };
         let now_s = eartag_core::time::seconds(state.world.now_ms());
         #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
         state.metrics.client_certificate(certificate.not_after_s.saturating_sub(now_s) as f64);
+        let host = public_address(state, parts, peer).authority;
+        user.extra.insert(HOST.to_owned(), vec![host]);
         return Ok(Caller {
             user,
             credential: Some(CallerCredential::Certificate {

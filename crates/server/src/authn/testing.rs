@@ -94,6 +94,7 @@ impl Scene {
             world: shared.clone(),
             vault: vault.clone(),
             metrics: metrics.clone(),
+            server_url: None,
         };
         let (registry, kinds) = resources::registry(&foundation).unwrap();
         let registry = Arc::new(registry);

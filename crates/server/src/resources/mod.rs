@@ -8,6 +8,7 @@ mod features;
 mod fixed;
 mod global_role_bindings;
 mod global_roles;
+mod kubeconfigs;
 mod password_changes;
 mod projects;
 pub(crate) mod rules;
@@ -33,6 +34,7 @@ use eartag_core::PlainSecret;
 use eartag_storage::Store;
 use serde::de::DeserializeOwned;
 
+use crate::config::ServerUrl;
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::state::Kinds;
@@ -89,6 +91,8 @@ pub struct Foundation {
     pub vault: Arc<Vault>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// How clients reach the server, if the operator said so.
+    pub server_url: Option<ServerUrl>,
 }
 
 /// Everything that is served, in the order of group priority: management before ext (kubernetes-api.md §0.2), and the kinds that more than one door needs.
@@ -151,6 +155,11 @@ pub fn registry(foundation: &Foundation) -> Result<(Registry, Kinds), SchemaErro
     registry = registry
         .with(Resource::Fixed(Arc::new(fixed::CustomResourceDefinitions::new()?)))
         .with(stored(&kinds.tokens))
+        .with(Resource::Stored(Arc::new(kubeconfigs::Kubeconfigs::new(
+            tables.clone(),
+            store.clone(),
+            foundation.server_url.clone(),
+        )?)))
         .with(Resource::Review(Arc::new(password_changes::PasswordChangeRequests::new(
             tables.clone(),
             store.clone(),

@@ -16,7 +16,7 @@ use eartag_core::time::{rfc3339, seconds};
 use eartag_core::{UserAttributeRecord, UserRecord};
 use eartag_storage::{Condition, Entry, Op, Scope};
 
-use super::{Pages, Stop, Sweeper, body, unchanged};
+use super::{Pages, Stop, Sweeper, body, removal, unchanged};
 use crate::authn::CATTLE_AUTHENTICATED;
 use crate::login::last_login::attributes_of;
 use crate::resources::MANAGEMENT;
@@ -233,7 +233,8 @@ impl User<'_> {
 
     /// As any other deletion: what belongs to the user goes in the same commit, tokens and bindings with the sweep that follows. Finalizers hold the user.
     fn deletion(&self, sweeper: &Sweeper) -> Option<Vec<Op>> {
-        let op = sweeper.removal(USERS, self.entry)?;
+        let now_s = eartag_core::time::seconds(sweeper.moment().now_ms);
+        let op = removal(USERS, self.entry, now_s)?;
         let also = match op {
             Op::Delete { .. } => belongings(&sweeper.store, &self.name, &self.record),
             Op::Put { .. } => Vec::new(),

@@ -10,7 +10,7 @@ use crate::authn::testing::{NOW_MS, Scene};
 use crate::clock::SystemClock;
 use crate::shutdown::{ShutdownTrigger, channel};
 
-pub(super) fn sweeper(scene: &Scene) -> (Sweeper, ShutdownTrigger) {
+pub(crate) fn sweeper(scene: &Scene) -> (Sweeper, ShutdownTrigger) {
     let (trigger, shutdown) = channel();
     let (store, tables) = (scene.state.store.clone(), scene.state.tables.clone());
     let world = Arc::new(SystemWorld::new(SystemClock, None));

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use super::super::{
     AGE_COLUMN, ALL_VERBS, EXT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed,
 };
-use super::{Ground, bounded, changed_marks, refusal, seconds, token_id};
+use super::{Ground, KUBECONFIG_LABEL, bounded, changed_marks, refusal, seconds, token_id};
 use crate::observer::Tables;
 
 /// Prefix of every token's name.
@@ -146,10 +146,10 @@ impl Kind for Tokens {
     }
 
     async fn admit(&self, name: &str, asked: &Tree, meta: &mut Meta, cx: &Cx) -> Result<Draft, Refusal> {
-        strip_reserved(meta);
+        strip_reserved(meta, None);
         let spec: TokenSpec = typed::<Token>(asked)?.spec;
         bounded(DESCRIPTION, Some(&spec.description), Some(meta))?;
-        self.ground.within_quota(cx, &cx.user.name, EXT).await?;
+        self.ground.within_quota(cx, &cx.user.name, EXT, 1).await?;
         let asked = CreateToken {
             user_id: spec.user_id,
             kind: spec.kind,
@@ -175,7 +175,7 @@ impl Kind for Tokens {
         };
         let conditions = self.ground.conditions(Face::Ext, name, &made.credential).map_err(refusal)?;
         let body = TokenRecord { credential: made.credential }.encode();
-        Ok(Draft { body, once: Some(once), conditions, also: Vec::new() })
+        Ok(Draft { body, once: Some(once), conditions, ..Draft::default() })
     }
 
     async fn change(
@@ -186,7 +186,7 @@ impl Kind for Tokens {
         meta: &mut Meta,
         cx: &Cx,
     ) -> Result<Draft, Refusal> {
-        strip_reserved(meta);
+        strip_reserved(meta, Some(old.meta));
         let before = Tokens::decode(old).map_err(|Corrupt(why)| Refusal::Internal(why))?;
         let text = |key: &str| asked.pointer(&format!("/spec/{key}")).and_then(Value::as_str);
         let principal: Option<Principal> = match asked.pointer("/spec/userPrincipal") {
@@ -240,8 +240,12 @@ impl Kind for Tokens {
     }
 }
 
-/// Reserved labels are derived from the record, so they are never stored.
-fn strip_reserved(meta: &mut Meta) {
+/// Reserved labels are derived from the record, so they are never stored; and what a token backs stays as it was made.
+fn strip_reserved(meta: &mut Meta, old: Option<&Meta>) {
+    meta.labels.remove(KUBECONFIG_LABEL);
+    if let Some((label, kubeconfig)) = old.and_then(|old| old.labels.get_key_value(KUBECONFIG_LABEL)) {
+        meta.labels.insert(label.clone(), kubeconfig.clone());
+    }
     for label in [Face::Ext.owner_label(), Face::Ext.kind_label(), HIDDEN_LABEL.0] {
         meta.labels.remove(label);
     }

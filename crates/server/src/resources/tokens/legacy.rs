@@ -81,7 +81,7 @@ impl LegacyTokens {
         hashed: bool,
         cx: &Cx,
     ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
-        self.ground.within_quota(cx, &cx.user.name, MANAGEMENT).await?;
+        self.ground.within_quota(cx, &cx.user.name, MANAGEMENT, 1).await?;
         let cluster = self.ground.cluster_access(&asked.cluster_name, cx).await;
         let max = self.ground.max_ttl();
         let wanted = CreateToken {
@@ -110,7 +110,7 @@ impl LegacyTokens {
     ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
         self.ground.no_nameless_impersonation(cx).map_err(refusal)?;
         let owner = if asked.user_id.is_empty() { &cx.user.name } else { &asked.user_id };
-        self.ground.within_quota(cx, owner, MANAGEMENT).await?;
+        self.ground.within_quota(cx, owner, MANAGEMENT, 1).await?;
         if !cx.authorizer.full_access(&cx.user, "create", MANAGEMENT).await {
             may_overrule(&self.ground.tables, cx, owner).await?;
         }
@@ -231,7 +231,7 @@ impl Kind for LegacyTokens {
         let mut conditions =
             self.ground.conditions(Face::Legacy, name, &record.credential).map_err(refusal)?;
         conditions.push(condition);
-        Ok(Draft { body: record.encode(), once: Some(once), conditions, also: Vec::new() })
+        Ok(Draft { body: record.encode(), once: Some(once), conditions, ..Draft::default() })
     }
 
     async fn change(

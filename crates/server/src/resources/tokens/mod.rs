@@ -1,5 +1,6 @@
 //! Tokens: one credential with two faces (DEC22). What the lenses over them share is here: who may have one more, for whom, and for which cluster.
 
+mod backing;
 mod ext;
 mod legacy;
 #[cfg(test)]
@@ -18,6 +19,8 @@ use eartag_core::verifier::Accepted;
 use eartag_core::{Credential, Face};
 use eartag_storage::{Condition, Entry, Scope, Store};
 
+pub use self::backing::KUBECONFIG_LABEL;
+pub(super) use self::backing::{Drawn, revoke};
 pub(super) use self::ext::Tokens;
 pub(super) use self::legacy::LegacyTokens;
 use crate::authn::{Caller, TOKEN_ID};
@@ -36,27 +39,35 @@ pub const MOST_TOKENS: u64 = 50_000;
 
 /// What both lenses stand on.
 pub(super) struct Ground {
-    tables: Arc<Tables>,
-    store: Store,
+    pub(super) tables: Arc<Tables>,
+    pub(super) store: Store,
     /// [`MOST_TOKENS`], less in tests.
     pub(super) most: u64,
 }
 
 impl Ground {
-    fn new(tables: Arc<Tables>, store: Store) -> Ground {
+    pub(super) fn new(tables: Arc<Tables>, store: Store) -> Ground {
         Ground { tables, store, most: MOST_TOKENS }
     }
 
-    /// Whether the caller may make one more token for this user.
-    async fn within_quota(&self, cx: &Cx, owner: &str, group: &str) -> Result<(), Refusal> {
+    /// Whether the caller may make so many more tokens for this user.
+    pub(super) async fn within_quota(
+        &self,
+        cx: &Cx,
+        owner: &str,
+        group: &str,
+        more: u64,
+    ) -> Result<(), Refusal> {
         let used = tokens_of(&self.store, owner);
-        if used < self.most || cx.authorizer.full_access(&cx.user, "create", group).await {
+        if used.saturating_add(more) <= self.most
+            || cx.authorizer.full_access(&cx.user, "create", group).await
+        {
             return Ok(());
         }
         let most = self.most;
         let count = format!("count/tokens.{group}");
         Err(Refusal::Forbidden(format!(
-            "exceeded quota: tokens-of-one-user, requested: {count}=1, used: {count}={used}, limited: {count}={most}"
+            "exceeded quota: tokens-of-one-user, requested: {count}={more}, used: {count}={used}, limited: {count}={most}"
         )))
     }
 
@@ -65,7 +76,7 @@ impl Ground {
     }
 
     /// The tokens of a deleted user are gone when the user is; the sweeper only tidies up.
-    fn owner_exists(&self, owner: &str, uid: Uid) -> bool {
+    pub(super) fn owner_exists(&self, owner: &str, uid: Uid) -> bool {
         owner_exists(&self.tables, owner, uid)
     }
 
@@ -107,7 +118,7 @@ impl Ground {
     }
 
     /// Calls `make` with who asks for a token of their own, and by what right (DEC15).
-    fn as_creator<T>(&self, cx: &Cx, make: impl FnOnce(&Creator<'_>) -> T) -> T {
+    pub(super) fn as_creator<T>(&self, cx: &Cx, make: impl FnOnce(&Creator<'_>) -> T) -> T {
         let user = self.tables.verifier.owner(&cx.user.name);
         let caller = cx.fact::<Caller>();
         let named = self.named_token(cx);
@@ -134,20 +145,30 @@ impl Ground {
         let mut conditions: Vec<Condition> = others
             .map(|other| Condition::Absent { collection: other.collection(), key: name.as_bytes().to_vec() })
             .collect();
-        let uid = credential.owner_uid;
-        let same = |entry: &Entry| frame::head(entry.value()).is_some_and(|head| head.uid == uid);
-        let owner = self.store.get(USERS, credential.owner.as_bytes()).filter(same);
-        let owner = owner.ok_or_else(|| TokenRefusal::NotRancherUser(credential.owner.clone()))?;
-        let (key, revision) = (owner.key().to_vec(), owner.created());
-        conditions.push(Condition::CreateRevision { collection: USERS, key, revision });
-        if !credential.cluster.is_empty() {
-            let cluster = Cluster::find(&self.store, &credential.cluster)
-                .ok_or_else(|| TokenRefusal::ClusterNotFound(credential.cluster.clone()))?;
-            let (key, revision) = (cluster.id.into_bytes(), cluster.modified);
-            conditions.push(Condition::ModRevision { collection: CLUSTERS, key, revision });
-        }
+        conditions.push(self.owner_condition(&credential.owner, credential.owner_uid)?);
+        conditions.extend(cluster_condition(&self.store, &credential.cluster)?);
         Ok(conditions)
     }
+
+    /// That the very owner who was judged is still there.
+    pub(super) fn owner_condition(&self, owner: &str, uid: Uid) -> Result<Condition, TokenRefusal> {
+        let same = |entry: &Entry| frame::head(entry.value()).is_some_and(|head| head.uid == uid);
+        let entry = self.store.get(USERS, owner.as_bytes()).filter(same);
+        let entry = entry.ok_or_else(|| TokenRefusal::NotRancherUser(owner.to_owned()))?;
+        let (key, revision) = (entry.key().to_vec(), entry.created());
+        Ok(Condition::CreateRevision { collection: USERS, key, revision })
+    }
+}
+
+/// That the cluster that a token is restricted to, if any, is as it was: nobody is deleting it.
+pub(super) fn cluster_condition(store: &Store, cluster: &str) -> Result<Option<Condition>, TokenRefusal> {
+    if cluster.is_empty() {
+        return Ok(None);
+    }
+    let found = Cluster::find(store, cluster);
+    let found = found.ok_or_else(|| TokenRefusal::ClusterNotFound(cluster.to_owned()))?;
+    let (key, revision) = (found.id.into_bytes(), found.modified);
+    Ok(Some(Condition::ModRevision { collection: CLUSTERS, key, revision }))
 }
 
 /// How many tokens of both faces a user has.
@@ -165,7 +186,11 @@ pub(super) fn token_id(cx: &Cx) -> Option<&str> {
 }
 
 /// Refuses texts that would make one token take the room of thousands. `None`: it is not being written.
-fn bounded(field: &'static str, description: Option<&str>, meta: Option<&Meta>) -> Result<(), Refusal> {
+pub(super) fn bounded(
+    field: &'static str,
+    description: Option<&str>,
+    meta: Option<&Meta>,
+) -> Result<(), Refusal> {
     let mut errors = Vec::new();
     if description.is_some_and(|text| text.len() > MAX_DESCRIPTION) {
         errors.push(FieldError::too_long(field, MAX_DESCRIPTION));
@@ -177,7 +202,7 @@ fn bounded(field: &'static str, description: Option<&str>, meta: Option<&Meta>) 
 }
 
 /// The metadata of a change, if it differs in what is bounded: what is stored already, by whichever way, may stay.
-fn changed_marks<'m>(old: &Meta, new: &'m Meta) -> Option<&'m Meta> {
+pub(super) fn changed_marks<'m>(old: &Meta, new: &'m Meta) -> Option<&'m Meta> {
     let same = old.labels == new.labels
         && old.annotations == new.annotations
         && old.finalizers == new.finalizers
@@ -192,7 +217,7 @@ fn size_of_marks(meta: &Meta) -> usize {
 }
 
 /// The rules' refusals in the library's words. `ttl_field` is where this face keeps it.
-fn refusal(refusal: TokenRefusal) -> Refusal {
+pub(super) fn refusal(refusal: TokenRefusal) -> Refusal {
     let text = refusal.to_string();
     match (refusal.kind(), refusal) {
         (_, TokenRefusal::Invalid { field, value, message }) => {

@@ -10,7 +10,8 @@ use eartag_apiserver::http::{Identity, body, denied};
 use eartag_apiserver::refusal::{Refusal, Subject};
 use eartag_apiserver::user::Attributes;
 use http::header::{ACCEPT, CONNECTION, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::authn::{self, AuthnFailure, Caller};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
+use crate::proxy::{self, Proxy, Way};
 use crate::state::State;
 use crate::token_review::authenticate;
 use crate::v3::error::V3Error;
@@ -38,6 +40,7 @@ pub struct Door {
     reading: Arc<Semaphore>,
     writing: Arc<Semaphore>,
     watching: Arc<Semaphore>,
+    proxy: Proxy,
 }
 
 impl Door {
@@ -49,21 +52,18 @@ impl Door {
             reading: bound(MOST_READING),
             writing: bound(MOST_WRITING),
             watching: bound(MOST_WATCHING),
+            proxy: Proxy::new(),
         }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let path = request.uri().path();
-        if let Some(answer) = state.health.answer(path, request.uri().query()) {
-            return answer.into_response();
+        if let Some(answer) = self.public(request.uri()) {
+            return answer;
         }
-        match path.trim_end_matches('/') {
-            "/version" => return version(),
-            "/ping" => {
-                return reply::respond(StatusCode::OK, "text/plain; charset=utf-8", body::full("pong"));
-            }
-            _ => {}
+        if proxy::serves(path) {
+            return self.cluster(request, peer).await;
         }
         if let Some(response) = v3::view::front(state, &request, peer) {
             return response;
@@ -75,6 +75,43 @@ impl Door {
             return self.rancher(request, peer).await;
         }
         self.kubernetes(request, peer).await
+    }
+
+    /// What nobody has to log in for.
+    fn public(&self, uri: &Uri) -> Option<Response<Body>> {
+        if let Some(answer) = self.state.health.answer(uri.path(), uri.query()) {
+            return Some(answer.into_response());
+        }
+        match uri.path().trim_end_matches('/') {
+            "/version" => Some(version()),
+            "/ping" => Some(reply::respond(StatusCode::OK, "text/plain; charset=utf-8", body::full("pong"))),
+            _ => None,
+        }
+    }
+
+    /// Another cluster's API server, or for `local` what this server itself is to Kubernetes' clients.
+    async fn cluster(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let state = &self.state;
+        let (mut parts, incoming) = request.into_parts();
+        let caller = match authn::authenticate(state, &parts, peer).await {
+            Ok(caller) => caller,
+            Err(failure) => return refuse(&failure),
+        };
+        match self.proxy.admit(state, &parts, &caller).await {
+            Ok(Way::Here(uri)) => match self.public(&uri) {
+                Some(answer) => answer,
+                None => {
+                    parts.uri = uri;
+                    self.serve(parts, incoming, caller).await
+                }
+            },
+            Ok(Way::There(admitted)) => {
+                let body = incoming.map_err(std::io::Error::other).boxed_unsync();
+                let forwarded = self.proxy.forward(state, admitted, parts, body, caller, peer);
+                forwarded.await.unwrap_or_else(proxy::Failure::into_response)
+            }
+            Err(failure) => failure.into_response(),
+        }
     }
 
     /// The doors that speak Rancher's own dialects, under the same bounds.
@@ -107,6 +144,12 @@ impl Door {
             Ok(caller) => caller,
             Err(failure) => return refuse(&failure),
         };
+        self.serve(parts, incoming, caller).await
+    }
+
+    /// What Kubernetes' clients ask this server, once it is known who asks.
+    async fn serve(&self, parts: Parts, incoming: Incoming, caller: Caller) -> Response<Body> {
+        let state = &self.state;
         if parts.uri.path().trim_end_matches('/') == "/metrics" {
             return self.metrics(&caller, &parts.headers).await;
         }
@@ -194,7 +237,7 @@ impl Door {
 
 #[async_trait]
 impl Service for Door {
-    async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn call(&self, mut request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let started_ms = self.state.clock.now().boot_ms;
         let audit_id = request
             .headers()
@@ -202,6 +245,8 @@ impl Service for Door {
             .filter(|id| id.len() <= 128)
             .cloned()
             .unwrap_or_else(|| self.audit_id());
+        // Clusters behind the proxy log the same id.
+        request.headers_mut().insert(AUDIT_ID, audit_id.clone());
         let unread = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();

@@ -5,6 +5,7 @@
 //! door      health · login · /v3 · authn → ApiServer             authn    credential → Caller
 //! resources one lens per kind                                    observer tables that follow the store
 //! backup    a data directory in one file, and back                import   users and tokens of another system
+//! proxy     /k8s/clusters/<id>: other clusters' API servers
 //! sweeper   deletes in the background                            background  usage stamps, time mark, compaction
 //! ```
 
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod observer;
 pub mod pki;
 mod process_metrics;
+mod proxy;
 pub mod resources;
 mod seeds;
 pub mod serve;

@@ -17,8 +17,8 @@ mod tls;
 mod upstream;
 mod waiting;
 
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

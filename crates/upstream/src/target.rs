@@ -105,6 +105,21 @@ impl Place {
         };
         Uri::builder().scheme("https").authority(self.authority.clone()).path_and_query(whole).build().ok()
     }
+
+    /// The path and query of an address on this server, as [`Place::uri`] takes it.
+    pub(crate) fn inside(&self, address: &str) -> Option<PathAndQuery> {
+        // Browsers take a backslash for a slash, and two slashes begin the name of a host.
+        if address.contains('\\') || address.starts_with("//") {
+            return None;
+        }
+        let uri: Uri = address.parse().ok()?;
+        if let Some(authority) = uri.authority() {
+            (uri.scheme_str() == Some("https") && *authority == self.authority).then_some(())?;
+        }
+        let path = uri.path_and_query()?.as_str().strip_prefix(self.base.as_str())?;
+        path.starts_with('/').then_some(())?;
+        path.parse().ok()
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +158,30 @@ mod tests {
         let uri = |url| place(url).unwrap().uri(&asked).unwrap().to_string();
         assert_eq!(uri("https://a.example:6443"), "https://a.example:6443/api/v1/pods?watch=1");
         assert_eq!(uri("https://a.example/k8s/c-1/"), "https://a.example/k8s/c-1/api/v1/pods?watch=1");
+    }
+
+    #[test]
+    fn an_address_is_inside_only_on_this_very_server() {
+        let server = place("https://a.example:6443").unwrap();
+        for (address, path) in [("/api?x=1", "/api?x=1"), ("https://a.example:6443/b", "/b")] {
+            assert_eq!(server.inside(address).unwrap().as_str(), path);
+        }
+        for outside in [
+            "https://a.example/b",
+            "http://a.example:6443/b",
+            "https://evil.example/b",
+            "//evil.example/b",
+            "/\\evil.example",
+            "b",
+            "../b",
+            "javascript:alert(1)",
+            "",
+        ] {
+            assert!(server.inside(outside).is_none(), "{outside}");
+        }
+        let below = place("https://a.example/k8s/c-1").unwrap();
+        assert_eq!(below.inside("/k8s/c-1/api").unwrap().as_str(), "/api");
+        assert!(below.inside("/k8s/c-2/api").is_none() && below.inside("/k8s/c-10").is_none());
     }
 
     #[test]

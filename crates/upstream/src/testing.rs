@@ -1,5 +1,13 @@
 //! An HTTPS server for tests: its certificate is made for it, its answers are a function.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::new_without_default,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,34 +26,37 @@ use tokio_rustls::server::TlsStream;
 use crate::upstream::Body;
 
 /// An authority that signs servers' certificates.
-pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    pub(crate) fn new() -> Ca {
+    /// A new one.
+    pub fn new() -> Ca {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Ca(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(crate) fn pem(&self) -> String {
+    /// Its certificate, as PEM.
+    pub fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// A certificate and its key, as PEM.
-    pub(crate) fn issue(&self, params: CertificateParams) -> (String, String) {
+    pub fn issue(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
     /// TLS for a server with a certificate of these parameters.
-    pub(crate) fn acceptor(&self, params: CertificateParams) -> TlsAcceptor {
+    pub fn acceptor(&self, params: CertificateParams) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate: CertificateDer<'static> = params.signed_by(&key, &self.0).unwrap().into();
         acceptor(certificate, &key)
     }
 }
 
-pub(crate) fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+/// TLS for a server with this certificate.
+pub fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -57,14 +68,14 @@ pub(crate) fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> T
 }
 
 /// A listener and its address.
-pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
+pub async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 /// Gives every connection, after TLS, to `with`.
-pub(crate) async fn each<F, R>(acceptor: TlsAcceptor, with: F) -> SocketAddr
+pub async fn each<F, R>(acceptor: TlsAcceptor, with: F) -> SocketAddr
 where
     F: Fn(TlsStream<TcpStream>) -> R + Clone + Send + 'static,
     R: Future<Output = ()> + Send,
@@ -84,7 +95,7 @@ where
 }
 
 /// Answers every request with what `answer` gives.
-pub(crate) async fn serve<F, R>(acceptor: TlsAcceptor, answer: F) -> SocketAddr
+pub async fn serve<F, R>(acceptor: TlsAcceptor, answer: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<Body>> + Send + 'static,

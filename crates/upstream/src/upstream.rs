@@ -105,6 +105,12 @@ impl Upstream {
         let answer = progress.within(wait, self.inner.client.request(request)).await;
         answer.ok_or(UpstreamError::Timeout)?.map_err(|error| classify(&error))
     }
+
+    /// The path and query, as [`Upstream::send`] takes it, of an address on this server, such as a `Location`; `None` for every other one.
+    #[must_use]
+    pub fn inside(&self, address: &str) -> Option<PathAndQuery> {
+        self.inner.place.inside(address)
+    }
 }
 
 /// Where to only: the rest opens a cluster.

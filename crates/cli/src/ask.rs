@@ -4,7 +4,10 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::bail;
 use rustix::io::Errno;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::process::{Signal, getpgrp, kill_current_process_group};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -55,7 +58,13 @@ impl Person {
         let typed = typed();
         drop(hidden);
         show("\n");
-        let typed = typed?;
+        let typed = match typed? {
+            Typed::Line(line) => line,
+            Typed::Interrupt => {
+                interrupt();
+                bail!("interrupted")
+            }
+        };
         match std::str::from_utf8(&typed) {
             Ok(text) => Ok(SecretString::from(text)),
             Err(_) => bail!("the answer is no text"),
@@ -63,17 +72,30 @@ impl Person {
     }
 }
 
+enum Typed {
+    Line(Zeroizing<Vec<u8>>),
+    Interrupt,
+}
+
+/// Does what the terminal would have done: whoever waits for us is interrupted too. Else kubectl would take it for a failure, and ask again.
+fn interrupt() {
+    let in_front = tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp());
+    if in_front {
+        let _ = kill_current_process_group(Signal::INT);
+    }
+}
+
 /// What is typed up to the end of the line. The keys that a terminal understands itself are understood here, because it does not hide what it edits.
-fn typed() -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn typed() -> anyhow::Result<Typed> {
     // All of it at once, so that no copy is left behind when it grows.
     let mut line = Zeroizing::new(Vec::with_capacity(LONGEST));
     loop {
         match byte()? {
-            Some(b'\n' | b'\r') => return Ok(line),
+            Some(b'\n' | b'\r') => return Ok(Typed::Line(line)),
             // Ctrl-C, Ctrl-\
-            Some(3 | 28) => bail!("interrupted"),
+            Some(3 | 28) => return Ok(Typed::Interrupt),
             None | Some(4) if line.is_empty() => bail!("there was no answer"),
-            None | Some(4) => return Ok(line),
+            None | Some(4) => return Ok(Typed::Line(line)),
             // Backspace takes a character, however many bytes it has.
             Some(8 | 127) => while line.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {},
             // Ctrl-U takes all.

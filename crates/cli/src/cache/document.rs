@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 const CURRENT: &str = "CurrentServer";
 const SERVERS: &str = "Servers";
 const CREDENTIALS: &str = "kubeCredentials";
+/// A member of ours in a stored credential; the Rancher CLI passes over it.
+const AUTHORITY: &str = "authority";
 /// In the file this version stands always, as the Rancher CLI writes it; what is answered is another matter.
 const STORED_VERSION: &str = "client.authentication.k8s.io/v1beta1";
 
@@ -22,6 +24,8 @@ pub struct Credential {
     pub token: SecretString,
     /// When it ends, RFC 3339 as the server said it; never without.
     pub expires: Option<String>,
+    /// The authority (PEM) that spoke for the server which gave it, if somebody had named that. It is good for giving the token back, and for nothing else.
+    pub authority: Option<String>,
 }
 
 /// A login by `login`.
@@ -31,6 +35,14 @@ pub struct StoredLogin {
     pub url: String,
     /// `name:secret`.
     pub token: SecretString,
+}
+
+impl StoredLogin {
+    /// The same as what has to be given back some day.
+    #[must_use]
+    pub fn credential(self) -> Credential {
+        Credential { token: self.token, expires: None, authority: None }
+    }
 }
 
 impl Document {
@@ -116,7 +128,10 @@ impl Document {
 
     /// Keeps a token under its key.
     pub fn put_credential(&mut self, server: &str, key: &str, credential: &Credential) {
-        let stored = exec_credential(STORED_VERSION, credential);
+        let mut stored = exec_credential(STORED_VERSION, credential);
+        if let (Some(authority), Value::Object(stored)) = (&credential.authority, &mut stored) {
+            stored.insert(AUTHORITY.into(), authority.as_str().into());
+        }
         if let Some(kept) = self.server(server).and_then(|entry| object(entry, CREDENTIALS)) {
             kept.insert(key.to_owned(), stored);
         }
@@ -185,7 +200,8 @@ fn credential(stored: &Value) -> Option<Credential> {
     let status = stored.get("status")?;
     let token = status.get("token")?.as_str().filter(|token| !token.is_empty())?;
     let expires = status.get("expirationTimestamp").and_then(Value::as_str).filter(|time| !time.is_empty());
-    Some(Credential { token: SecretString::from(token), expires: expires.map(str::to_owned) })
+    let authority = stored.get(AUTHORITY).and_then(Value::as_str).map(str::to_owned);
+    Some(Credential { token: SecretString::from(token), expires: expires.map(str::to_owned), authority })
 }
 
 /// A member that is an object, and is made one if it is not: what else was there is no use to anybody.
@@ -230,7 +246,7 @@ mod tests {
         document.put_authority("s", "https://s", "PEM");
         document
             .put_login("s", &StoredLogin { url: "https://s".into(), token: SecretString::from("a:secret") });
-        let credential = Credential { token: SecretString::from("b:secret"), expires: None };
+        let credential = Credential { token: SecretString::from("b:secret"), expires: None, authority: None };
         document.put_credential("s", "u_", &credential);
         document.forget_login("s");
         let text = String::from_utf8(document.to_bytes().to_vec()).unwrap();
@@ -246,7 +262,7 @@ mod tests {
                 value = json!({*name: value});
             }
             let mut document = Document::of(Map::from_iter([(member, value)]));
-            let credential = Credential { token: SecretString::from("t:x"), expires: None };
+            let credential = Credential { token: SecretString::from("t:x"), expires: None, authority: None };
             document.put_credential("s", "u_", &credential);
             let kept = document.credential("s", "u_").unwrap();
             prop_assert_eq!(kept.token.expose_secret(), "t:x");

@@ -192,7 +192,11 @@ mod tests {
     use super::*;
 
     fn credential(token: &str) -> Credential {
-        Credential { token: SecretString::from(token), expires: Some("2030-01-02T03:04:05Z".into()) }
+        Credential {
+            token: SecretString::from(token),
+            expires: Some("2030-01-02T03:04:05Z".into()),
+            authority: None,
+        }
     }
 
     fn place() -> (tempfile::TempDir, Cache, PathBuf) {

@@ -11,7 +11,7 @@ use super::revoke::revoke;
 use super::sign_in::{Providers, sign_in};
 use super::trust::{Said, Server};
 use crate::ask::Person;
-use crate::cache::{Cache, Document, StoredLogin};
+use crate::cache::{Cache, Credential, Document, StoredLogin};
 use crate::client::Client;
 use crate::client::kubeconfig::Login;
 use crate::client::output::plain;
@@ -160,21 +160,16 @@ pub fn log_out(args: &LogoutArgs, invocation: &Invocation) -> anyhow::Result<()>
     let cache = invocation.cache();
     let known = cache.read().document;
     let Some(name) = args.name.as_deref().or(known.current()) else { bail!("there is no login") };
-    let mut tokens: Vec<SecretString> = Vec::new();
-    let login = known.login(name);
-    tokens.extend(login.iter().map(|login| login.token.clone()));
+    let mut tokens: Vec<Credential> = known.login(name).into_iter().map(|login| login.credential()).collect();
     let of_kubeconfigs = known.credentials().into_iter().filter(|(server, ..)| server == name);
-    tokens.extend(of_kubeconfigs.map(|(.., credential)| credential.token));
+    tokens.extend(of_kubeconfigs.map(|(.., credential)| credential));
     if tokens.is_empty() {
         bail!("there is no login {name:?}");
     }
-    let server = Server::find(name, known.url(name).unwrap_or(name), &Said::default(), &known);
     let mut failed = None;
-    for token in &tokens {
-        let told = match &server {
-            Ok(server) => revoke(server.target(), token).map_err(anyhow::Error::from),
-            Err(error) => Err(anyhow::anyhow!("{error}")),
-        };
+    for credential in &tokens {
+        let told = Server::of_credential(name, credential, &known)
+            .and_then(|server| Ok(revoke(server.target(), &credential.token)?));
         failed = told.err().or(failed);
     }
     cache.change(|document| document.forget_login(name))?;

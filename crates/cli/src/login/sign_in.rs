@@ -197,7 +197,7 @@ impl Answer {
         if expires.as_deref().is_some_and(|time| parse_rfc3339(time).is_none()) {
             return None;
         }
-        Some(Credential { token: SecretString::from(token.expose()), expires })
+        Some(Credential { token: SecretString::from(token.expose()), expires, authority: None })
     }
 }
 

@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::ask::Person;
-use crate::cache::{Cache, Document};
+use crate::cache::{Cache, Credential, Document};
 use crate::client::kubeconfig::{Login, Target, Trust, server_url};
 use crate::client::meeting::{Introduction, meet};
 use crate::client::{Client, ClientError};
@@ -80,6 +80,30 @@ impl Server {
         };
         let timeout = known.timeout_s(name).map_or(WHOLE, |seconds| Duration::from_secs(seconds.min(600)));
         Ok(Self { name: name.to_owned(), url, target, timeout, explicit })
+    }
+
+    /// Where a cached token came from.
+    ///
+    /// # Errors
+    /// As [`Server::find`].
+    pub fn of_credential(name: &str, credential: &Credential, known: &Document) -> anyhow::Result<Self> {
+        // Under a name of its own the server's address is beside it; else the name is the address.
+        let typed = known.url(name).unwrap_or(name);
+        let mut server = Self::find(name, typed, &Said::default(), known)?;
+        if let Some(pem) = &credential.authority {
+            server.target.trust = Trust::Only(pem.as_bytes().to_vec());
+            server.explicit = true;
+        }
+        Ok(server)
+    }
+
+    /// The authority that somebody has named for this run.
+    #[must_use]
+    pub fn named_authority(&self) -> Option<String> {
+        match &self.target.trust {
+            Trust::Only(pem) if self.explicit => String::from_utf8(pem.clone()).ok(),
+            _ => None,
+        }
     }
 
     /// How to get there, without credentials.

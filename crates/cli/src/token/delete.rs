@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::cache::{Cache, Credential, Document};
 use crate::login::revoke::revoke;
-use crate::login::trust::{Said, Server};
+use crate::login::trust::Server;
 use crate::terminal;
 
 /// `token delete`.
@@ -78,8 +78,6 @@ fn delete(found: &[&Found], cache: &Cache, known: &Document) -> anyhow::Result<(
 }
 
 fn tell(server: &str, credential: &Credential, known: &Document) -> anyhow::Result<()> {
-    // Under a name of its own the server's address is beside it; else the name is the address.
-    let typed = known.url(server).unwrap_or(server);
-    let server = Server::find(server, typed, &Said::default(), known)?;
+    let server = Server::of_credential(server, credential, known)?;
     Ok(revoke(server.target(), &credential.token)?)
 }

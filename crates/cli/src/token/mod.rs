@@ -42,7 +42,7 @@ const MARGIN_S: i64 = 60;
 const CHECK: Duration = Duration::from_secs(3);
 /// How long another command may take to get the same token, with a person in front of it and without.
 const PATIENCE: Duration = Duration::from_secs(180);
-const IMPATIENCE: Duration = Duration::from_secs(30);
+const IMPATIENCE: Duration = Duration::from_secs(10);
 
 /// `token`.
 #[derive(Args)]
@@ -199,7 +199,7 @@ impl Want<'_> {
         if !can_log_in {
             return Err(self.nobody());
         }
-        let credential = self.log_in()?;
+        let credential = Credential { authority: self.server.named_authority(), ..self.log_in()? };
         let kept =
             self.cache.change(|document| document.put_credential(&self.server.name, &self.key, &credential));
         if let Err(error) = kept {
@@ -336,8 +336,11 @@ mod tests {
     #[test]
     fn what_is_left_of_a_token_is_counted_and_an_unreadable_end_is_over() {
         let left = |expires: Option<&str>| {
-            let credential =
-                Credential { token: SecretString::from("t:s"), expires: expires.map(str::to_owned) };
+            let credential = Credential {
+                token: SecretString::from("t:s"),
+                expires: expires.map(str::to_owned),
+                authority: None,
+            };
             left_s(&credential, 1_772_450_104_000)
         };
         assert_eq!(left(None), None);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::fake::{Asked, Fake, Shown, own};
-use super::support::{bad, code, good, mode, run, stderr, stdout};
+use super::support::{Server, bad, code, good, mode, run, stderr, stdout};
 
 const CLUSTERS: &str = "/apis/management.cattle.io/v3/clusters";
 
@@ -204,4 +204,45 @@ fn kubeconfigs_are_made_for_some_clusters_or_for_all() {
     assert_eq!((fs::read_to_string(&file).unwrap().as_str(), mode(&file)), ("kind: Config\n", 0o600));
     assert!(bad(scene.home(), &["kubeconfig", "get", "c-1", "--ttl", "0"]).contains("leave --ttl out"));
     assert_eq!(code(&run(scene.home(), &["kubeconfig", "get"])), 2);
+}
+
+#[test]
+fn a_cluster_is_added_shown_put_into_a_kubeconfig_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let _server = Server::start(dir, &["--bootstrap-password", "correct horse battery"]);
+    let ca: Shown = own(&["cluster"]);
+    let text = format!(
+        "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         clusters: [{{name: k, cluster: {{server: 'https://10.0.0.1:6443', certificate-authority-data: {}}}}}]\n\
+         users: [{{name: u, user: {{token: s3cret}}}}]\n",
+        STANDARD.encode(ca.certificate.pem())
+    );
+    fs::write(dir.join("cluster.yaml"), text).unwrap();
+    let add = ["cluster", "add", "c-one", "--kubeconfig", "cluster.yaml", "--display-name", "One"];
+    assert_eq!(good(dir, &add), "cluster.management.cattle.io \"c-one\" added\n");
+    assert!(bad(dir, &add).contains("(409 AlreadyExists)"));
+
+    let list = good(dir, &["cluster", "list"]);
+    let line = list.lines().find(|line| line.starts_with("c-one ")).unwrap();
+    assert!(line.contains("https://10.0.0.1:6443"), "{list}");
+    let shown = good(dir, &["cluster", "show", "c-one", "-o", "json"]);
+    let cluster: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&cluster["kind"], &cluster["spec"]["displayName"]), (&"Cluster".into(), &"One".into()));
+    assert!(!shown.contains("s3cret"));
+    assert!(bad(dir, &["cluster", "show", "c-two"]).contains("(404 NotFound)"));
+
+    assert_eq!(good(dir, &["kubeconfig", "get", "c-one", "-o", "mine.yaml", "--ttl", "1h"]), "");
+    let mine = fs::read_to_string(dir.join("mine.yaml")).unwrap();
+    assert!(mine.contains("/k8s/clusters/c-one") && mine.contains("current-context: \"One\""), "{mine}");
+    // What was made is read back, and its token is that of the same user.
+    let me = |args: &[&str]| good(dir, &[&["whoami", "-o", "name"][..], args].concat());
+    assert_eq!(me(&["--kubeconfig", "mine.yaml", "--context", "rancher"]), me(&[]));
+    assert!(good(dir, &["kubeconfig", "get", "--all"]).contains("/k8s/clusters/local"));
+
+    assert_eq!(
+        good(dir, &["cluster", "remove", "c-one"]),
+        "cluster.management.cattle.io \"c-one\" removed\n"
+    );
+    assert!(bad(dir, &["kubeconfig", "get", "c-one"]).contains("cluster c-one not found"));
 }

@@ -22,10 +22,13 @@ use crate::vault::Vault;
 /// Holds the object of a deleted cluster until the sweeper has removed the tokens that are restricted to it.
 pub const TOKENS_FINALIZER: &str = "controller.cattle.io/cluster-tokens";
 
+/// What those names begin with.
+pub const SYSTEM_USER_PREFIX: &str = "u-cluster-";
+
 /// The name of the user as whom a cluster's own API server asks about tokens.
 #[must_use]
 pub fn system_user(id: &str) -> String {
-    format!("u-cluster-{id}")
+    format!("{SYSTEM_USER_PREFIX}{id}")
 }
 
 /// The principal by which that user is known to be the system's.

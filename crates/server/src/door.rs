@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::token_review::authenticate;
 use crate::v3::error::V3Error;
 use crate::v3::reply::Reply;
-use crate::{login, v1, v3, version};
+use crate::{login, oauth, v1, v3, version};
 
 /// Requests that only read, at once (kubernetes-api.md Q1).
 const MOST_READING: usize = 400;
@@ -71,7 +71,7 @@ impl Door {
         if login::serves(path) {
             return login::handle(state, request, peer).await;
         }
-        if v3::serves(path) || v1::serves(path) || authenticate::serves(path) {
+        if v3::serves(path) || v1::serves(path) || authenticate::serves(path) || oauth::serves(path) {
             return self.rancher(request, peer).await;
         }
         self.kubernetes(request, peer).await
@@ -129,6 +129,8 @@ impl Door {
         let held = (permit, state.metrics.in_flight(kind));
         let response = if authenticate::serves(request.uri().path()) {
             authenticate::handle(state, request, peer).await
+        } else if oauth::serves(request.uri().path()) {
+            oauth::handle(state, request, peer).await
         } else if v1::serves(request.uri().path()) {
             v1::handle(state, request, peer).await
         } else {

@@ -32,6 +32,7 @@ pub mod launch;
 pub mod listener;
 pub mod login;
 pub mod metrics;
+pub mod oauth;
 pub mod observer;
 pub mod pki;
 mod process_metrics;

@@ -10,6 +10,9 @@ pub const MASTERS: &str = "system:masters";
 /// Group of everybody who has authenticated.
 pub const AUTHENTICATED: &str = "system:authenticated";
 
+/// The global role of clusters that ask about tokens.
+pub const CLUSTER_WEBHOOK: &str = "cluster-webhook";
+
 /// Group of the kinds that tokens are managed by.
 const EXT: &str = "ext.cattle.io";
 /// Group of users, settings, features, clusters.
@@ -55,7 +58,7 @@ pub fn everything() -> Vec<Rule> {
     vec![Rule::resources(&["*"], &["*"], &["*"]), Rule::paths(&["*"], &["*"])]
 }
 
-/// The global roles `admin`, `user` and `user-base`, with their names.
+/// The global roles `admin`, `user`, `user-base` and [`CLUSTER_WEBHOOK`], with their names.
 ///
 /// That `user` and `user-base` may read their own user object is no rule of theirs: it would need one rule a user. [`Rbac`](super::Rbac)
 /// adds it for whoever asks. `list` of tokens, kubeconfigs and clusters is of what the caller may see: the resource's scope narrows it.
@@ -83,6 +86,13 @@ pub fn builtin_global_roles() -> Vec<(&'static str, GlobalRoleRecord)> {
             user,
         ),
         role("user-base", "User-Base", "May manage tokens and kubeconfigs of their own.", false, base()),
+        role(
+            CLUSTER_WEBHOOK,
+            "Cluster Webhook",
+            "May ask whose a token is, as the API servers of clusters do.",
+            false,
+            vec![Rule::resources(&["create"], &["authentication.k8s.io"], &["tokenreviews"])],
+        ),
     ]
 }
 

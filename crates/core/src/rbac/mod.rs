@@ -8,6 +8,6 @@ mod builtin;
 mod rule;
 mod table;
 
-pub use builtin::{AUTHENTICATED, MASTERS, builtin_global_roles, everything};
+pub use builtin::{AUTHENTICATED, CLUSTER_WEBHOOK, MASTERS, builtin_global_roles, everything};
 pub use rule::{Attributes, Rule};
 pub use table::Rbac;

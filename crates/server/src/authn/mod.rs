@@ -46,6 +46,7 @@ use crate::listener::{ClientCertificate, Peer};
 use crate::metrics::AuthnResult;
 use crate::state::State;
 use crate::token_review;
+use crate::token_review::credential::only_asks;
 
 /// Why there is no caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,6 +190,10 @@ async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (
     let now_ms = state.world.now_ms();
     let place = place_of(parts.uri.path());
     match check(&state.tables.verifier, &state.gate, text, place, client, now_ms).await {
+        Ok(accepted) if place != Place::Any && only_asks(&state.tables.verifier, &accepted.owner) => {
+            tracing::info!(%client, owner = %accepted.owner, "a cluster's credential for asking about tokens was used for something else");
+            Err((AuthnFailure::Rejected, "only_asks"))
+        }
         Ok(accepted) => {
             let now_s = eartag_core::time::seconds(now_ms);
             state.tables.verifier.usage().touch(accepted.uid, now_s);

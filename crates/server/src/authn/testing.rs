@@ -39,7 +39,7 @@ use crate::pki::RootKey;
 use crate::state::{DoorOptions, State};
 use crate::token_review::authenticate;
 use crate::vault::Vault;
-use crate::{login, resources, seeds, v1, v3};
+use crate::{login, oauth, resources, seeds, v1, v3};
 
 /// A clock that tests set, and real randomness.
 pub struct TestWorld(pub AtomicU64);
@@ -231,6 +231,8 @@ impl Scene {
             self.kubernetes(request).await
         } else if authenticate::serves(request.uri().path()) {
             authenticate::handle(&self.state, request, &self.peer).await
+        } else if oauth::serves(request.uri().path()) {
+            oauth::handle(&self.state, request, &self.peer).await
         } else if v1::serves(request.uri().path()) {
             v1::handle(&self.state, request, &self.peer).await
         } else {

@@ -11,6 +11,7 @@
 //! texts that can be no token of ours cost the same (DEC52).
 
 pub mod authenticate;
+pub mod credential;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,7 +161,9 @@ impl Reviewer {
                 return Err(Why::NoCluster);
             }
             let owner = as_logged_in(&token);
-            if !cluster::may_use(authorizer, &owner, id).await {
+            if credential::only_asks(verifier, &token.owner)
+                || !cluster::may_use(authorizer, &owner, id).await
+            {
                 return Err(Why::NoRight);
             }
         }

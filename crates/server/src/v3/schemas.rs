@@ -5,7 +5,7 @@ use eartag_apiserver::{Map, Tree};
 use serde_json::json;
 
 use super::RESOURCES;
-use super::clusters::{self, set_credential};
+use super::clusters::{self, generate_webhook_config, set_credential};
 use super::item::put;
 use super::resource::{About, Action, Field, FieldType, Preset};
 
@@ -19,6 +19,8 @@ static PARTS: &[&About] = &[
     &clusters::AUTH_ENDPOINT,
     &clusters::CONTROL_PLANE_NODE,
     &set_credential::INPUT,
+    &generate_webhook_config::INPUT,
+    &generate_webhook_config::OUTPUT,
 ];
 
 static CHANGE_PASSWORD: About = About::part(

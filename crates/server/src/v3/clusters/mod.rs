@@ -1,6 +1,7 @@
 //! `/v3/clusters`: what tokens open and can be restricted to; `local` is this server (DEC44, DEC61). Here `name` is what the object calls `displayName`, and the
 //! object's own name is only in `id`. One action a file.
 
+pub mod generate_webhook_config;
 pub mod set_credential;
 
 use std::sync::Arc;
@@ -56,7 +57,14 @@ static ABOUT: About = About {
     collection_methods: &["GET", "POST"],
     resource_methods: &["GET", "PUT", "DELETE"],
     collection_actions: &[],
-    resource_actions: &[Action { name: set_credential::ACTION, input: "setCredentialInput", output: "" }],
+    resource_actions: &[
+        Action { name: set_credential::ACTION, input: "setCredentialInput", output: "" },
+        Action {
+            name: generate_webhook_config::ACTION,
+            input: "generateWebhookConfigInput",
+            output: "generateWebhookConfigOutput",
+        },
+    ],
 };
 
 /// A part of a cluster.
@@ -150,7 +158,7 @@ impl V3Resource for Clusters {
         let internal = object.pointer("/spec/internal").and_then(Tree::as_bool).unwrap_or(false);
         let mut actions = Vec::new();
         if !internal && may_change(door, name).await.is_ok() {
-            actions.push(set_credential::ACTION);
+            actions.extend([set_credential::ACTION, generate_webhook_config::ACTION]);
         }
         actions
     }
@@ -161,6 +169,11 @@ impl V3Resource for Clusters {
                 door.object(self, name).await?;
                 may_change(door, name).await.map_err(|refusal| door.error(self, &refusal, name))?;
                 set_credential::act(door, name, body).await
+            }
+            generate_webhook_config::ACTION => {
+                door.object(self, name).await?;
+                may_change(door, name).await.map_err(|refusal| door.error(self, &refusal, name))?;
+                generate_webhook_config::act(door, name, body).await
             }
             _ => Err(V3Error::invalid_action(action)),
         }

@@ -29,6 +29,7 @@ mod reviews;
 mod seed;
 mod seed_tokens_page;
 mod system_tokens;
+mod token_review;
 mod user_retention;
 mod users;
 mod v3_door;

@@ -31,6 +31,7 @@ pub mod http;
 pub mod kube_apiserver;
 pub mod kube_pki;
 pub mod kubectl;
+pub mod kubelet;
 pub mod people;
 pub mod process;
 pub mod raw;

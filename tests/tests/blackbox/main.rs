@@ -17,6 +17,7 @@ mod browser;
 mod browser_foreign;
 mod browser_looks;
 mod canary;
+mod cluster_proxy;
 mod clusters;
 mod crash;
 mod hashing;

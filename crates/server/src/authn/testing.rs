@@ -207,6 +207,7 @@ impl Scene {
             &*self.world,
             owner,
             "token-",
+            session,
             |now_s, hashed, random| {
                 let (mut record, secret) = token::login(&name, &user, "", ttl, hashed, now_s, random);
                 record.credential.cluster = cluster.to_owned();

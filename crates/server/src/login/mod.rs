@@ -3,11 +3,13 @@
 //! ```text
 //! POST /v3-public/localProviders/local?action=login ─┐        throttle ─→ pool: verify ─→ enabled? ─→ session::issue
 //! POST /v1-public/login ─────────────────────────────┴─→ log_in ┘ failures only (DEC53)             └→ JSON, or the cookie R_SESS
+//!                                                          `responseType` kubeconfig[_<cluster>]: ─→ kubeconfig::open └→ JSON
 //! GET  /v3-public/authProviders, /v3-public/localProviders[/local], /v1-public/authproviders
 //! POST /v1/logout
 //! GET, POST /login: the page of the API view
 //! ```
 
+mod kubeconfig;
 pub mod last_login;
 pub mod logout;
 pub mod page;
@@ -161,11 +163,6 @@ where
         return Err(V3Error::body("unknown authentication provider type"));
     }
     let form = login.response_type.clone().unwrap_or_default();
-    if form == "kubeconfig" || form.starts_with("kubeconfig_") {
-        return Err(
-            V3Error::new(422, "InvalidOption", "responseType kubeconfig is not served").field("responseType")
-        );
-    }
     let description = login.description.clone().unwrap_or_default();
     if description.len() > MAX_DESCRIPTION {
         let text = format!("description may not be longer than {MAX_DESCRIPTION} bytes");
@@ -177,7 +174,15 @@ where
         return Err(V3Error::csrf());
     }
     let client = authn::client_address(state, &parts.headers, peer);
-    let issued = log_in_as(state, &login, client, &description).await?;
+    let issued = match kubeconfig::asked(&form) {
+        Some(cluster) => {
+            let owner = verified(state, &login, client).await?;
+            let issued = kubeconfig::open(state, &owner, cluster).await?;
+            tell(client, &owner, &issued);
+            issued
+        }
+        None => log_in_as(state, &login, client, &description).await?,
+    };
     answer_with(&issued, wants_cookie)
 }
 
@@ -190,8 +195,12 @@ async fn log_in_as(
 ) -> Result<Issued, V3Error> {
     let owner = verified(state, login, client).await?;
     let issued = open_session(state, &owner, description).await?;
-    tracing::info!(%client, user = %String::from_utf8_lossy(owner.key()), token = %issued.name, "login");
+    tell(client, &owner, &issued);
     Ok(issued)
+}
+
+fn tell(client: IpAddr, owner: &Entry, issued: &Issued) {
+    tracing::info!(%client, user = %String::from_utf8_lossy(owner.key()), token = %issued.name, "login");
 }
 
 /// The user whose password this is.
@@ -253,20 +262,32 @@ async fn verified(state: &Arc<State>, login: &Login, client: IpAddr) -> Result<E
     Ok(entry)
 }
 
-async fn open_session(state: &Arc<State>, owner: &Entry, description: &str) -> Result<Issued, V3Error> {
+/// The name of a user who has room for another token of a login.
+fn may_have_another(state: &State, owner: &Entry) -> Result<String, V3Error> {
     let name = String::from_utf8_lossy(owner.key()).into_owned();
-    let refused = |refusal| V3Error::of(&refusal, &Default::default());
     if tokens_of(&state.store, &name) >= MOST_SESSIONS {
         return Err(V3Error::permission_denied(
             "this user has too many tokens: delete some, or wait until they expire",
         ));
     }
+    Ok(name)
+}
+
+async fn open_session(state: &Arc<State>, owner: &Entry, description: &str) -> Result<Issued, V3Error> {
+    let name = may_have_another(state, owner)?;
+    let refused = |refusal| V3Error::of(&refusal, &Default::default());
     let gone = || refused(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
     let user = state.tables.verifier.owner(&name).ok_or_else(gone)?;
     let ttl = state.tables.settings.snapshot().session;
-    issue(&state.store, &state.tables.features, &*state.world, owner, "token-", |now_s, hashed, random| {
-        token::login(&name, &user, description, ttl, hashed, now_s, random)
-    })
+    issue(
+        &state.store,
+        &state.tables.features,
+        &*state.world,
+        owner,
+        "token-",
+        true,
+        |now_s, hashed, random| token::login(&name, &user, description, ttl, hashed, now_s, random),
+    )
     .await
     .map_err(refused)
 }

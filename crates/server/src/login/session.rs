@@ -15,6 +15,7 @@ use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Store};
 
 use super::last_login;
 use crate::hashing;
+use crate::resources::tokens::cluster_condition;
 
 /// Names are drawn so often before giving up; with 14 million of them one draw nearly always does.
 const DRAWS: usize = 8;
@@ -37,16 +38,18 @@ pub struct Issued {
 pub trait Draw: Fn(i64, bool, Random<'_>) -> (LegacyTokenRecord, PlainSecret) + Send + Sync {}
 impl<F: Fn(i64, bool, Random<'_>) -> (LegacyTokenRecord, PlainSecret) + Send + Sync> Draw for F {}
 
-/// Makes a token whose name begins with `prefix` for a user, whose entry is as it was when the caller decided that they may have one.
+/// Makes a token whose name begins with `prefix` for a user, whose entry is as it was when the caller decided that they may have one. `login`: a password was asked,
+/// which is noted as the user's last login.
 ///
 /// # Errors
-/// 409 when the user was re-created or is gone, or when no free name was found; what the store says.
+/// 409 when the user was re-created or is gone, or when no free name was found; 400 when the cluster that it is restricted to is gone; what the store says.
 pub async fn issue(
     store: &Store,
     features: &Features,
     world: &dyn World,
     owner: &Entry,
     prefix: &str,
+    login: bool,
     draw: impl Draw,
 ) -> Result<Issued, Refusal> {
     let random = &mut |bytes: &mut [u8]| world.random(bytes);
@@ -79,7 +82,11 @@ pub async fn issue(
             lane: Lane::Interactive,
         };
         // Whoever loses against other logins of the same user again and again leaves the note to them.
-        if record.credential.session && attempt < DRAWS / 2 {
+        commit.conditions.extend(
+            cluster_condition(store, &record.credential.cluster)
+                .map_err(|why| Refusal::BadRequest(why.to_string()))?,
+        );
+        if login && attempt < DRAWS / 2 {
             last_login::note(store, owner, record.credential.owner_uid, created_s, random, &mut commit);
         }
         match store.commit(commit).await {
@@ -91,7 +98,7 @@ pub async fn issue(
                     expires_at: expires_ms.map(|ms| rfc3339(seconds(ms))).unwrap_or_default(),
                 });
             }
-            // The name is taken, the feature was switched, or another login of the same user was noted meanwhile.
+            // The name is taken, the feature was switched, the cluster changed, or another login of the same user was noted meanwhile.
             Err(CommitError::Conflict { condition }) if condition != OWNER => {}
             Err(CommitError::Conflict { .. }) => {
                 return Err(Refusal::Conflict("the user was deleted meanwhile".to_owned()));
@@ -171,7 +178,7 @@ mod tests {
         owner: &Entry,
     ) -> Result<Issued, Refusal> {
         let features = Features::new(FeatureDefaults::default());
-        issue(store, &features, world, owner, "token-", |now_s, hashed, random| {
+        issue(store, &features, world, owner, "token-", true, |now_s, hashed, random| {
             login("user-ann", user, "", Minutes::from_millis(960 * 60_000), hashed, now_s, random)
         })
         .await

@@ -104,8 +104,6 @@ async fn bodies_and_providers_that_make_no_sense_are_refused() {
     assert_eq!(scene.send("POST", V1, &[], &github).await.error().1, "InvalidBodyContent");
     let huge = body("ann", &"x".repeat(MAX_BODY), "json");
     assert_eq!(scene.send("POST", V1, &[], &huge).await.status, 413);
-    let kubeconfig = scene.send("POST", V1, &[], &body("ann", PASSWORD, "kubeconfig_local")).await;
-    assert_eq!(kubeconfig.error().1, "InvalidOption");
     for (path, status, code) in [
         ("/v3-public/githubProviders/github?action=login", 404, "NotFound"),
         ("/v3-public/localProviders/local?action=logout", 422, "InvalidAction"),
@@ -116,6 +114,62 @@ async fn bodies_and_providers_that_make_no_sense_are_refused() {
         assert_eq!((error.error().0, error.error().1), (status, code), "{path}");
     }
     assert_eq!(scene.send("GET", V1, &[], "").await.status, 405);
+}
+
+#[tokio::test]
+async fn the_cli_gets_a_kubeconfigs_token_that_lives_as_its_own_setting_says() {
+    let scene = scene().await;
+    for (path, form, name) in
+        [(V1, "kubeconfig", "kubeconfig-user-ann"), (V3, "kubeconfig", "kubeconfig-user-ann")]
+    {
+        let answer = scene.send("POST", path, &[], &body("ann", PASSWORD, form)).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let id = answer.body["id"].as_str().unwrap();
+        assert!(id.starts_with(name) && id.len() == name.len() + 5, "{id}");
+        assert_eq!(answer.body["expiresAt"], rfc3339(1_800_000_000 + 960 * 60));
+        let bearer = format!("Bearer {}", answer.body["token"].as_str().unwrap());
+        let seen =
+            scene.send("GET", &format!("/v3/tokens/{id}"), &[("authorization", &bearer)], "").await.body;
+        assert_eq!((&seen["description"], &seen["isDerived"]), (&json!("Kubeconfig token"), &json!(true)));
+        assert_eq!(seen["labels"]["authn.management.cattle.io/kind"], "kubeconfig");
+        assert_eq!((&seen["ttl"], &seen["clusterId"]), (&json!(57_600_000), &Tree::Null));
+    }
+    assert_eq!(scene.state.store.count(USER_ATTRIBUTES, &Scope::All), 1, "it is a login like any other");
+    for (name, value) in [("auth-token-max-ttl-minutes", "5"), ("kubeconfig-token-ttl-minutes", "0")] {
+        scene.put(SETTINGS, name, SettingRecord { value: value.into(), env: false }.encode()).await;
+    }
+    let answer = scene.send("POST", V1, &[], &body("ann", PASSWORD, "kubeconfig")).await;
+    assert_eq!(answer.body["expiresAt"], rfc3339(1_800_000_000 + 300), "as long as the maximum allows");
+}
+
+#[tokio::test]
+async fn a_token_for_a_cluster_is_for_those_who_may_use_it_and_told_only_with_the_right_password() {
+    let scene = scene().await;
+    scene.user("user-root", "root", Some(hash()), "admin").await;
+    let ask = async |who: &str, password: &str, form: &str| {
+        scene.send("POST", V1, &[], &body(who, password, form)).await
+    };
+    let unknown = ask("ann", PASSWORD, "kubeconfig_nope").await;
+    assert_eq!((unknown.status, unknown.error().2), (400, "cluster nope not found"));
+    let denied = ask("ann", PASSWORD, "kubeconfig_local").await;
+    assert_eq!(
+        denied.error(),
+        (403, "PermissionDenied", "user user-ann is not allowed to access cluster local")
+    );
+    for form in ["kubeconfig_nope", "kubeconfig_local"] {
+        assert_eq!(ask("ann", "wrong", form).await.error(), (401, "Unauthorized", "authentication failed"));
+    }
+    assert_eq!(tokens(&scene), 0);
+    let answer = ask("root", PASSWORD, "kubeconfig_local").await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert!(answer.body["id"].as_str().unwrap().starts_with("kubeconfig-user-root.local"));
+    let bearer = format!("Bearer {}", answer.body["token"].as_str().unwrap());
+    let at = async |path: &str| scene.send("GET", path, &[("authorization", &bearer)], "").await.status;
+    assert_eq!(
+        (at("/v3/clusters/local").await, at("/v3/tokens").await),
+        (200, 401),
+        "it is good there alone"
+    );
 }
 
 #[tokio::test]

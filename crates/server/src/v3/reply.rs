@@ -25,13 +25,15 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// A member of the body that holds a secret: added when the bytes are made.
     pub once: Option<(&'static str, SecretString)>,
+    /// What that member is called as a file, where a browser shall save it and not show it.
+    pub file: Option<String>,
 }
 
 impl Reply {
     /// 200 with a body.
     #[must_use]
     pub fn ok(body: Tree) -> Reply {
-        Reply { status: StatusCode::OK, body: Some(body), headers: HeaderMap::new(), once: None }
+        Reply { status: StatusCode::OK, body: Some(body), headers: HeaderMap::new(), once: None, file: None }
     }
 
     /// 201 with a body.
@@ -43,7 +45,7 @@ impl Reply {
     /// 200 and nothing.
     #[must_use]
     pub fn empty() -> Reply {
-        Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new(), once: None }
+        Reply { status: StatusCode::OK, body: None, headers: HeaderMap::new(), once: None, file: None }
     }
 
     /// 204.

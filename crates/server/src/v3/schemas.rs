@@ -5,7 +5,7 @@ use eartag_apiserver::{Map, Tree};
 use serde_json::json;
 
 use super::RESOURCES;
-use super::clusters::{self, generate_webhook_config, set_credential};
+use super::clusters::{self, generate_kubeconfig, generate_webhook_config, set_credential};
 use super::item::put;
 use super::resource::{About, Action, Field, FieldType, Preset};
 
@@ -21,6 +21,7 @@ static PARTS: &[&About] = &[
     &set_credential::INPUT,
     &generate_webhook_config::INPUT,
     &generate_webhook_config::OUTPUT,
+    &generate_kubeconfig::OUTPUT,
 ];
 
 static CHANGE_PASSWORD: About = About::part(

@@ -3,7 +3,7 @@
 use askama::Template;
 use serde_json::Value;
 
-use super::{Button, actions, name_of, render, up};
+use super::{Button, actions, name_of, post_to, render, up};
 use crate::chrome::{Chrome, Page, title};
 use crate::curl::Request;
 use crate::form::label;
@@ -22,6 +22,8 @@ struct Resource<'a> {
     about_english: bool,
     operations: Vec<Button>,
     actions: Vec<Button>,
+    /// Where the form that makes a kubeconfig is sent; empty if there is none.
+    kubeconfig: String,
     badges: Vec<Badge>,
     members: Vec<Member>,
     fields: Vec<Described>,
@@ -65,12 +67,20 @@ pub fn resource(page: &Page<'_>, document: &Value, schema: Option<&Value>) -> St
         about_english,
         operations: operations(page, document),
         actions: actions(page, document, schema.as_ref(), false),
+        kubeconfig: kubeconfig(page, document),
         badges: badges(document, t),
         members: members(page, document, schema),
         fields,
         rows: json::rows(document, page.base, schema.as_ref()),
         curl: Request { method: "GET", base: page.origin(), target: &again, body: None }.curl(),
     })
+}
+
+/// A cluster's kubeconfig is what most people want of it, so it takes one step: a form, whose answer the browser saves.
+fn kubeconfig(page: &Page<'_>, document: &Value) -> String {
+    const ACTION: &str = "generateKubeconfig";
+    let offered = document.get("actions").is_some_and(|actions| actions.get(ACTION).is_some());
+    if offered { post_to(page, &[("action", ACTION)]) } else { String::new() }
 }
 
 /// What an item is about, where that is known; and whether the words are English whatever the page is.

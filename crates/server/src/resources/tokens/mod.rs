@@ -2,6 +2,7 @@
 
 mod backing;
 mod ext;
+mod issued;
 mod legacy;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use eartag_storage::{Condition, Entry, Scope, Store};
 pub use self::backing::KUBECONFIG_LABEL;
 pub(super) use self::backing::{Drawn, revoke};
 pub(super) use self::ext::Tokens;
+pub use self::issued::kubeconfig_token;
 pub(super) use self::legacy::LegacyTokens;
 use crate::authn::{Caller, TOKEN_ID};
 use crate::cluster::{Cluster, may_use};
@@ -161,7 +163,7 @@ impl Ground {
 }
 
 /// That the cluster that a token is restricted to, if any, is as it was: nobody is deleting it.
-pub(super) fn cluster_condition(store: &Store, cluster: &str) -> Result<Option<Condition>, TokenRefusal> {
+pub fn cluster_condition(store: &Store, cluster: &str) -> Result<Option<Condition>, TokenRefusal> {
     if cluster.is_empty() {
         return Ok(None);
     }

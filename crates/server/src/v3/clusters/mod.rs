@@ -1,6 +1,7 @@
 //! `/v3/clusters`: what tokens open and can be restricted to; `local` is this server (DEC44, DEC61). Here `name` is what the object calls `displayName`, and the
 //! object's own name is only in `id`. One action a file.
 
+pub mod generate_kubeconfig;
 pub mod generate_webhook_config;
 pub mod set_credential;
 
@@ -58,12 +59,13 @@ static ABOUT: About = About {
     resource_methods: &["GET", "PUT", "DELETE"],
     collection_actions: &[],
     resource_actions: &[
-        Action { name: set_credential::ACTION, input: "setCredentialInput", output: "" },
+        Action { name: generate_kubeconfig::ACTION, input: "", output: "generateKubeConfigOutput" },
         Action {
             name: generate_webhook_config::ACTION,
             input: "generateWebhookConfigInput",
             output: "generateWebhookConfigOutput",
         },
+        Action { name: set_credential::ACTION, input: "setCredentialInput", output: "" },
     ],
 };
 
@@ -156,7 +158,7 @@ impl V3Resource for Clusters {
     async fn actions(&self, door: &Door, object: &Tree) -> Vec<&'static str> {
         let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
         let internal = object.pointer("/spec/internal").and_then(Tree::as_bool).unwrap_or(false);
-        let mut actions = Vec::new();
+        let mut actions = vec![generate_kubeconfig::ACTION];
         if !internal && may_change(door, name).await.is_ok() {
             actions.extend([set_credential::ACTION, generate_webhook_config::ACTION]);
         }
@@ -165,6 +167,10 @@ impl V3Resource for Clusters {
 
     async fn act(&self, door: &Door, name: &str, action: &str, body: &Map) -> Result<Reply, V3Error> {
         match action {
+            generate_kubeconfig::ACTION => {
+                door.object(self, name).await?;
+                generate_kubeconfig::act(door, name).await
+            }
             set_credential::ACTION => {
                 door.object(self, name).await?;
                 may_change(door, name).await.map_err(|refusal| door.error(self, &refusal, name))?;

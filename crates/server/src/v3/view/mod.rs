@@ -4,9 +4,11 @@
 //! ```text
 //! GET  → dispatch → answer ─→ page            ?_view=create|edit|delete|action&name=… chooses a form or the question before a request
 //! POST ?_format=html, a form → JSON body, X-API-CSRF → dispatch → answer ─→ page of the result, or the form again with the error
+//!      an action that answers with a file ─→ the file, for the browser to save
 //! nobody logged in: 303 to /login?next=…
 //! ```
 
+mod file;
 pub mod frame;
 mod posted;
 mod render;

@@ -9,6 +9,7 @@ use http_body_util::{Empty, combinators::UnsyncBoxBody};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use super::file;
 use super::frame::Frame;
 use super::posted::{Posted, taken};
 use super::{Asked, see_other};
@@ -41,6 +42,8 @@ pub async fn render(
         see_other(&format!("{}/login?logged_out", asked.address.prefix))
     } else if reply.status == StatusCode::UNAUTHORIZED {
         see_other(&login_url(&asked.address.prefix, &next(asked, &method)))
+    } else if let Some(file) = file::of(&reply) {
+        file
     } else {
         let caller = answered.door.as_ref().filter(|door| !door.public).map(|door| &*door.caller);
         let frame = match caller {

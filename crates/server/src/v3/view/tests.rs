@@ -378,6 +378,36 @@ async fn an_action_asks_for_its_input() {
 }
 
 #[tokio::test]
+async fn a_clusters_kubeconfig_is_saved_as_a_file_in_one_step() {
+    let scene = Scene::new().await;
+    let owner = scene.user("user-ann", "ann", Some(hash()), "admin").await;
+    let token = scene.token(&owner, true, "").await;
+    let cookie = format!("R_SESS={}; CSRF={CSRF}", token.bearer.expose());
+    let cookie = ("cookie", cookie.as_str());
+    let page = send(&scene, "GET", "/v3/clusters/local", &[cookie], "").await;
+    let form = "action=\"/v3/clusters/local?_format=html&#38;action=generateKubeconfig\"";
+    assert!(page.text.contains(form) && page.text.contains("Download kubeconfig"), "{}", page.text);
+    let post = "/v3/clusters/local?_format=html&action=generateKubeconfig";
+    let body = format!("CSRF={CSRF}");
+    let foreign = [cookie, ("origin", "https://evil.example"), FORM];
+    assert_eq!(send(&scene, "POST", post, &foreign, &body).await.status, 422);
+    assert_eq!(names(&scene), 1, "another page makes no token");
+    let file = send(&scene, "POST", post, &[cookie, OURS, FORM], &body).await;
+    assert_eq!((file.status, file.header("content-type")), (200, "application/yaml"));
+    assert_eq!(
+        file.header("content-disposition"),
+        "attachment; filename=\"local.yaml\"; filename*=UTF-8''local.yaml"
+    );
+    assert!(file.header("cache-control").contains("no-store"));
+    assert!(
+        file.text.starts_with("apiVersion: v1\nkind: Config\n") && file.text.contains("kubeconfig-user-ann")
+    );
+    let asks =
+        send(&scene, "GET", "/v3/clusters/local?_view=action&name=generateKubeconfig", &[cookie], "").await;
+    assert!(asks.text.contains("The browser saves a file"), "the longer way says what comes");
+}
+
+#[tokio::test]
 async fn the_language_is_that_of_the_browser_unless_another_was_chosen() {
     let scene = Scene::new().await;
     let zh = send(&scene, "GET", "/login", &[("accept-language", "zh-CN,zh;q=0.9")], "").await;

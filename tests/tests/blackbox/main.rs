@@ -23,6 +23,7 @@ mod crash;
 mod hashing;
 mod isolation;
 mod kube_apiserver;
+mod kubeconfigs;
 mod kubectl_commands;
 mod lists;
 mod operator;

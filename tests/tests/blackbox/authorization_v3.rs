@@ -114,7 +114,7 @@ impl Cast {
                 caller.http.put(&path, &body).status
             }
             "POST" => caller.http.post(&path, &body(&path, self.made, &self.bob.id)).status,
-            "refreshauthprovideraccess" | "generateWebhookConfig" => {
+            "refreshauthprovideraccess" | "generateKubeconfig" | "generateWebhookConfig" => {
                 caller.http.post(&format!("{path}?action={verb}"), &json!({})).status
             }
             "setCredential" => {

@@ -117,7 +117,7 @@ fn kubectl_shows_watches_changes_and_deletes_them() {
         }
         assert!(line.starts_with(&second), "{line}");
     }
-    watch.end();
+    drop(watch);
     let updated = r#"jsonpath={.status.conditions[?(@.type=="Updated")].status} {.spec.description}"#;
     assert_eq!(kubectl.ok(&["get", "kubeconfig", &first, "-o", updated]), "True changed");
     let refused =

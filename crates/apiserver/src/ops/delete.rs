@@ -163,6 +163,10 @@ impl Api {
                 tracing::debug!(kind = kind.info().kind, name = name_of(&entry), gone, "deleted");
                 Ok(Some(Deleted { object, gone, uid }))
             }
+            // What ended before it may have taken it along: the object lives by that.
+            Err(CommitError::Conflict { .. }) if ended.is_some() && !self.holds(collection, &key, &uid) => {
+                Ok(Some(Deleted { object, gone: true, uid }))
+            }
             Err(CommitError::Conflict { .. }) => Ok(None),
             // An unknown outcome is settled by looking whether this very object is still there.
             Err(CommitError::Unknown) if !self.holds(collection, &key, &uid) => {

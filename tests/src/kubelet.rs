@@ -1,5 +1,5 @@
-//! A stand-in for a kubelet: an HTTPS server behind a Node object, which has one container. It speaks as much of the streaming protocols as `kubectl logs`
-//! and `kubectl exec` need: chunked logs, WebSocket (`v5.channel.k8s.io`, `v4.channel.k8s.io`) and SPDY/3.1 (`v4.channel.k8s.io`).
+//! A stand-in for a kubelet: an HTTPS server behind a Node object, which has one container. It speaks as much of the streaming protocols as `kubectl logs`,
+//! `exec` and `port-forward` need: chunked logs, WebSocket (`v5.channel.k8s.io`, `v4.channel.k8s.io`) and SPDY/3.1 (`v4.channel.k8s.io`, `portforward.k8s.io`).
 //!
 //! Its container's log begins with [`LOG`]; with `follow` a second line comes once [`Kubelet::log_more`] is called. Whatever runs in it echoes its standard
 //! input and ends with it; without one it says [`LOG`] and ends. What it was asked is kept.
@@ -87,6 +87,12 @@ impl Kubelet {
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: pod\n  namespace: default\nspec:\n  nodeName: stand-in\n  \
              containers:\n  - name: main\n    image: none\n",
         );
+        // As the kubelet would say; ports are forwarded to running pods only.
+        let pod = admin.ok(&["get", "pod", "pod", "-o", "json"]);
+        let mut pod: serde_json::Value = serde_json::from_str(&pod).expect("a pod");
+        pod["status"] = serde_json::json!({"phase": "Running"});
+        let file = admin.file("pod.json", &pod.to_string());
+        admin.ok(&["replace", "--raw", "/api/v1/namespaces/default/pods/pod/status", "-f", &file]);
     }
 
     /// Lets those who follow the log have their second line.
@@ -124,6 +130,7 @@ fn serve(stream: Tls, shared: &Shared) -> io::Result<()> {
     let result = match (head.line.contains(" /containerLogs/"), upgrade.as_str()) {
         (true, _) => logs(&mut stream, head.line.contains("follow=true"), shared),
         (false, "websocket") => websocket(&mut stream, &head),
+        (false, "spdy/3.1") if head.line.contains(" /portForward/") => port_forward(&mut stream),
         (false, "spdy/3.1") => spdy(&mut stream, head.line.contains("input=1")),
         _ => stream
             .get_mut()
@@ -249,9 +256,7 @@ fn read<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
 /// The client opens a stream each for the end, standard input (if there is one), output and errors, in this order, with odd numbers. What its headers say is
 /// compressed and not needed; neither are headers of ours, so each reply carries an empty block, stored as it is.
 fn spdy(stream: &mut BufReader<Tls>, with_input: bool) -> io::Result<()> {
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n";
-    stream.get_mut().write_all(answer.as_bytes())?;
-    stream.get_mut().flush()?;
+    spdy_switch(stream, "v4.channel.k8s.io")?;
     let wanted = if with_input { 4 } else { 3 };
     let mut streams: Vec<u32> = Vec::new();
     loop {
@@ -302,6 +307,44 @@ fn spdy(stream: &mut BufReader<Tls>, with_input: bool) -> io::Result<()> {
     // The client closes.
     let _ = io::copy(stream, &mut io::sink());
     Ok(())
+}
+
+/// The client opens two streams for each of its connections, for errors and for data; what comes on the second goes back on it.
+fn port_forward(stream: &mut BufReader<Tls>) -> io::Result<()> {
+    spdy_switch(stream, "portforward.k8s.io")?;
+    let mut streams: Vec<u32> = Vec::new();
+    loop {
+        let head: [u8; 8] = read(stream)?;
+        let mut payload = vec![0; u32::from_be_bytes([0, head[5], head[6], head[7]]) as usize];
+        stream.read_exact(&mut payload)?;
+        let id = |bytes: &[u8]| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        match (head[0] & 0x80 == 0, u16::from_be_bytes([head[2], head[3]])) {
+            (true, _) => {
+                let at = streams.iter().position(|known| *known == id(&head));
+                if at.is_some_and(|at| at % 2 == 1) {
+                    spdy_data(stream, id(&head), &payload, head[4] & 1 == 1)?;
+                }
+            }
+            (false, 1) => {
+                spdy_reply(stream, id(&payload), streams.is_empty())?;
+                streams.push(id(&payload));
+            }
+            (false, 6) => {
+                stream.get_mut().write_all(&[head.as_slice(), &payload].concat())?;
+                stream.get_mut().flush()?;
+            }
+            (false, 7) => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn spdy_switch(stream: &mut BufReader<Tls>, protocol: &str) -> io::Result<()> {
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\nX-Stream-Protocol-Version: {protocol}\r\n\r\n"
+    );
+    stream.get_mut().write_all(answer.as_bytes())?;
+    stream.get_mut().flush()
 }
 
 fn spdy_reply(stream: &mut BufReader<Tls>, id: u32, first: bool) -> io::Result<()> {

@@ -170,7 +170,7 @@ fn kubectl_works_in_a_cluster_with_the_rights_that_its_user_has_there() {
 fn a_token_opens_the_clusters_of_its_scope_and_ends_with_its_revocation() {
     needs_kubectl!();
     needs_kube_apiserver!();
-    let fleet = Fleet::start();
+    let mut fleet = Fleet::start();
     let ann = fleet.user("ann", READER);
     may_use(&fleet.admin, &ann, "local");
     let scoped = ann.mint(json!({"clusterName": "c-1"}));
@@ -200,6 +200,14 @@ fn a_token_opens_the_clusters_of_its_scope_and_ends_with_its_revocation() {
     // kubectl prints a nameless Status for a watch that was cut.
     let (_, rest) = watch.end();
     assert!(!rest.iter().any(|line| line.starts_with("configmap/")), "{rest:?}");
+
+    // What lasts does not hold up the server's end.
+    let last = fleet.kubectl(&ann.bearer);
+    let mut watch = last.spawn(&["get", "configmaps", "-A", "-w", "-o", "name"]);
+    while watch.line() != "configmap/two" {}
+    let start = std::time::Instant::now();
+    assert_eq!(fleet.server.terminate().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -214,7 +222,7 @@ fn logs_and_exec_reach_a_kubelet_in_both_protocols() {
         "clusterrole",
         "runs",
         "--verb=get,create",
-        "--resource=pods,pods/log,pods/exec",
+        "--resource=pods,pods/log,pods/exec,pods/portforward",
     ]);
     let ann = fleet.user("ann", "runs");
     let kubectl = fleet.kubectl(&ann.bearer);
@@ -237,6 +245,18 @@ fn logs_and_exec_reach_a_kubelet_in_both_protocols() {
         let last = asked.last().unwrap();
         assert!(last.contains("/exec/default/pod/main") && last.ends_with(protocol), "{last}");
     }
+
+    let mut forward = kubectl.spawn(&["port-forward", "pod/pod", ":8080", "--address=127.0.0.1"]);
+    let line = forward.line();
+    let port = line.split("127.0.0.1:").nth(1).unwrap().split(' ').next().unwrap();
+    let mut connection = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    std::io::Write::write_all(&mut connection, b"ping").unwrap();
+    let mut back = [0; 4];
+    std::io::Read::read_exact(&mut connection, &mut back).unwrap();
+    assert_eq!(&back, b"ping");
+    assert!(kubelet.asked().last().unwrap().contains("/portForward/default/pod"));
+    drop((connection, forward));
 
     // Who may not exec there does not, and who is refused there leaves no connection behind.
     let reader = fleet.user("bob", READER);

@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 use eartag_apiserver::http::denied;
 use eartag_apiserver::user::{Attributes, Decision};
-use http::Uri;
 use http::request::Parts;
+use http::{Method, Uri};
 
 pub use self::failure::Failure;
 use self::lease::Lease;
@@ -40,6 +40,7 @@ pub use self::route::{Route, serves};
 use crate::authn::Caller;
 use crate::cluster::LOCAL;
 use crate::listener::{Body, Peer};
+use crate::metrics::RequestKind;
 use crate::resources::MANAGEMENT;
 use crate::state::State;
 
@@ -115,7 +116,13 @@ impl Proxy {
         let Admitted { route, generation } = admitted;
         let identity = identity::headers(&caller.user)?;
         let connection = self.pool.connection(state, &route.cluster).await?;
-        let held = (self.gates.enter(&route)?, connection.gates.enter(&route)?);
+        // What lasts is not in flight: it waits for nobody.
+        let kind = match parts.method {
+            Method::GET | Method::HEAD | Method::OPTIONS => RequestKind::ReadOnly,
+            _ => RequestKind::Mutating,
+        };
+        let counted = (!route.is_lasting()).then(|| state.metrics.in_flight(kind));
+        let held = (self.gates.enter(&route)?, connection.gates.enter(&route)?, counted);
         let prefix = crate::authn::public_address(state, &parts, peer).prefix;
         let lease = Lease {
             state: state.clone(),

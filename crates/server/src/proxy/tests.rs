@@ -454,6 +454,39 @@ async fn an_upstream_that_breaks_off_breaks_the_answer_off() {
 }
 
 #[tokio::test]
+async fn an_ordinary_answer_that_stops_is_ended_and_one_that_lasts_is_not() {
+    let stage = Stage::new().await;
+    let address = stage.upstream(|_| async { endless() }).await;
+    stage.registered("c-1", address).await;
+    let state = &stage.scene.state;
+    let ask = async |lasting| {
+        let connection = stage.proxy.pool.connection(state, "c-1").await.unwrap();
+        let request = http::Request::get("/api").body(full("")).unwrap();
+        let answer = connection.upstream.send(request, Duration::from_secs(5)).await.unwrap();
+        let (parts, _) = request_of(&stage.bearer, "/k8s/clusters/c-1/api").into_parts();
+        let lease = super::lease::Lease {
+            state: state.clone(),
+            caller: authn::authenticate(state, &parts, &stage.scene.peer).await.unwrap(),
+            cluster: "c-1".to_owned(),
+            cluster_uid: connection.uid,
+            lasting,
+            generation: state.authorizer.generation(),
+            _held: Box::new(()),
+        };
+        let most = Duration::from_millis(200);
+        super::transfer::Download::pausing(answer.into_body(), Arc::new(lease), most).boxed_unsync()
+    };
+    assert!(end_of(Response::new(ask(false).await)).await.to_string().contains("stopped"));
+    let mut lasting = ask(true).await;
+    lasting.frame().await.unwrap().unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(700), lasting.frame()).await.is_err());
+}
+
+fn request_of(bearer: &str, path: &str) -> http::Request<http_body_util::Full<Bytes>> {
+    request("GET", path, &[("authorization", &format!("Bearer {bearer}"))], "")
+}
+
+#[tokio::test]
 async fn local_is_this_server_and_a_scope_cannot_be_left_there() {
     let stage = Stage::new().await;
     let ask = async |bearer: &str, path: &str| stage.ask(bearer, path, &[]).await;

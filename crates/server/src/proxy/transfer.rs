@@ -60,13 +60,18 @@ pub struct Download {
     body: Incoming,
     lost: Pin<Box<dyn Future<Output = Loss> + Send>>,
     /// `None`: it may be silent for as long as it wants.
-    silence: Option<Pin<Box<Sleep>>>,
+    silence: Option<(Duration, Pin<Box<Sleep>>)>,
     over: bool,
 }
 
 impl Download {
     pub fn new(body: Incoming, lease: Arc<Lease>) -> Download {
-        let silence = (!lease.lasting).then(|| Box::pin(sleep(SILENCE)));
+        Download::pausing(body, lease, SILENCE)
+    }
+
+    /// One that may pause for this long.
+    pub fn pausing(body: Incoming, lease: Arc<Lease>, most: Duration) -> Download {
+        let silence = (!lease.lasting).then(|| (most, Box::pin(sleep(most))));
         Download { body, lost: Box::pin(lease.lost()), silence, over: false }
     }
 
@@ -95,8 +100,8 @@ impl http_body::Body for Download {
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(silence) = &mut self.silence {
-                    silence.as_mut().reset(Instant::now() + SILENCE);
+                if let Some((most, silence)) = &mut self.silence {
+                    silence.as_mut().reset(Instant::now() + *most);
                 }
                 Poll::Ready(Some(Ok(held_to(frame, headers::trailers_back))))
             }
@@ -105,7 +110,7 @@ impl http_body::Body for Download {
                 self.end(Some(io::Error::other("the cluster's answer broke off")))
             }
             Poll::Ready(None) => self.end(None),
-            Poll::Pending => match self.silence.as_mut().map(|silence| silence.as_mut().poll(cx)) {
+            Poll::Pending => match self.silence.as_mut().map(|(_, silence)| silence.as_mut().poll(cx)) {
                 Some(Poll::Ready(())) => {
                     self.end(Some(io::Error::new(io::ErrorKind::TimedOut, "the cluster's answer stopped")))
                 }

@@ -15,8 +15,8 @@ pub fn revoke(server: Target, token: &SecretString) -> Result<(), ClientError> {
     let client = Client::new(Target { login: Login::Bearer(token.clone()), ..server })?;
     let members = [("token", token.expose_secret()), ("token_type_hint", "access_token")];
     let done = match client.post_form(&Route::new("/oauth2/revoke"), &members) {
-        // A server without that door, such as a Rancher, knows this one.
-        Err(ClientError::Refused { status: 404 | 405 | 501, .. }) => {
+        // A server without that door, such as a Rancher, knows this one. Some forbid what they do not have.
+        Err(ClientError::Refused { status: 403 | 404 | 405 | 501, .. }) => {
             client.post_empty(&Route::new("/v3/tokens").query("action", "logout"), &json!({}))
         }
         done => done,

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::fake::{Asked, Fake, Shown, own};
-use super::support::{Server, bad, code, good, mode, run, stderr, stdout};
+use super::support::{Server, admin, bad, code, curl, good, mode, run, stderr, stdout};
 
 const CLUSTERS: &str = "/apis/management.cattle.io/v3/clusters";
 
@@ -239,6 +239,21 @@ fn a_cluster_is_added_shown_put_into_a_kubeconfig_and_removed() {
     let me = |args: &[&str]| good(dir, &[&["whoami", "-o", "name"][..], args].concat());
     assert_eq!(me(&["--kubeconfig", "mine.yaml", "--context", "rancher"]), me(&[]));
     assert!(good(dir, &["kubeconfig", "get", "--all"]).contains("/k8s/clusters/local"));
+
+    assert_eq!(good(dir, &["cluster", "webhook-config", "c-one", "-o", "webhook.yaml"]), "");
+    let webhook = fs::read_to_string(dir.join("webhook.yaml")).unwrap();
+    assert!(
+        webhook.contains("/tokenreviews") && webhook.contains("certificate-authority-data:"),
+        "{webhook}"
+    );
+    // What was made is a credential of the cluster's own, with which it may ask whose a token is.
+    let line = webhook.lines().find_map(|line| line.trim().strip_prefix("token:")).unwrap();
+    let bearer = line.trim().trim_matches('"');
+    let review = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": admin(dir, "token:")},
+    });
+    let asked = curl(dir, "/apis/authentication.k8s.io/v1/tokenreviews", Some(bearer), Some(&review));
+    assert_eq!(asked.1["status"]["authenticated"], true, "{asked:?}");
 
     assert_eq!(
         good(dir, &["cluster", "remove", "c-one"]),

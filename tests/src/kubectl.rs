@@ -103,7 +103,8 @@ impl Kubectl {
         path.display().to_string()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command that has not begun, for those who run it in their own way.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary().expect("a kubectl"));
         command
             .env_clear()

@@ -5,6 +5,7 @@
 //!   ├── Person   a user with a password, a session and clients that act as that user
 //!   │     ├── Http      plain requests, each reply is noted on the server's `Tape`
 //!   │     └── Kubectl   the real program, with a home, kubeconfig and cache of its own
+//!   ├── Pty      a terminal with somebody in front of it, for programs that ask
 //!   ├── Browser  headless Chromium with an empty profile; fails a test on anything its console says
 //!   └── Tape     every byte that any client got back: the canary test looks through it
 //! KubeApiserver ── a real kube-apiserver on an etcd of its own, for the tests in which a cluster trusts our tokens
@@ -34,6 +35,7 @@ pub mod kubectl;
 pub mod kubelet;
 pub mod people;
 pub mod process;
+pub mod pty;
 pub mod raw;
 pub mod server;
 pub mod stream;
@@ -46,6 +48,7 @@ pub use http::{Http, Reply};
 pub use kube_apiserver::{KubeApiserver, KubeSetup};
 pub use kubectl::{Kubectl, Ran};
 pub use people::Person;
+pub use pty::Pty;
 pub use server::{Server, Setup};
 pub use stream::Stream;
 pub use tape::Tape;

@@ -20,6 +20,7 @@ mod canary;
 mod cluster_proxy;
 mod clusters;
 mod crash;
+mod exec_plugin;
 mod hashing;
 mod isolation;
 mod kube_apiserver;

@@ -169,7 +169,6 @@ impl KubeApiserver {
         self.admin.write(dir, "admin");
         self.front_proxy_authority.client(FRONT_PROXY, "").write(dir, "front-proxy");
         bare_key(dir, "service-accounts");
-        std::fs::write(self.admin_kubeconfig(), self.kubeconfig_of(&self.admin)).expect("a file");
     }
 
     /// etcd has no readiness of its own that we would ask for: the kube-apiserver's includes it.
@@ -191,13 +190,13 @@ impl KubeApiserver {
     /// Starts the kube-apiserver (again) at its address and waits until it is ready. Another port if somebody took ours.
     pub fn launch(&mut self) {
         for _ in 0..5 {
+            std::fs::write(self.admin_kubeconfig(), self.kubeconfig_of(&self.admin)).expect("a file");
             let command = self.apiserver_command();
             self.apiserver = Some(self.spawn(command, "kube-apiserver"));
             if self.becomes_ready() {
                 return;
             }
             self.address.set_port(free_port());
-            std::fs::write(self.admin_kubeconfig(), self.kubeconfig_of(&self.admin)).expect("a file");
         }
         panic!("no free port");
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use crate::refusal::Refusal;
+
 /// The group of everybody who presented good credentials.
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// The group that may do everything.
@@ -117,8 +119,20 @@ pub trait Authorizer: Send + Sync + 'static {
     async fn rules(&self, user: &UserInfo) -> Vec<GrantedRule>;
 
     /// Whether the identity may use `verb` on every resource of `group` (decision DEC13).
-    async fn full_access(&self, user: &UserInfo, verb: &str, group: &str) -> bool {
-        user.in_group(MASTERS)
-            || self.authorize(user, &Attributes::resource(verb, group, "*", "")).await.allowed()
+    ///
+    /// # Errors
+    /// Where nothing could be decided: a list of one's own must never stand for the list of all.
+    async fn full_access(&self, user: &UserInfo, verb: &str, group: &str) -> Result<bool, Refusal> {
+        if user.in_group(MASTERS) {
+            return Ok(true);
+        }
+        match self.authorize(user, &Attributes::resource(verb, group, "*", "")).await {
+            Decision::Allow => Ok(true),
+            Decision::Deny(_) => Ok(false),
+            Decision::Error(why) => {
+                tracing::error!(%why, "the authorizer failed");
+                Err(Refusal::Internal("the authorizer could not decide".to_owned()))
+            }
+        }
     }
 }

@@ -7,7 +7,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use eartag_server::config::{Cidr, DataPaths, Datastore, FeatureSwitches, ListenAddress, ServerUrl};
 use secrecy::SecretString;
 
+use crate::aggregated::AggregatedArgs;
 use crate::clusters::ClusterCommand;
+use crate::install::InstallArgs;
 use crate::kubeconfigs::KubeconfigCommand;
 use crate::logging::LogFormat;
 use crate::login::commands::{LoginArgs, LogoutArgs};
@@ -74,6 +76,11 @@ pub enum Command {
     /// management.cattle.io, and for the secrets of the namespaces cattle-local-user-passwords (passwords) and cattle-tokens (ext tokens). All tokens go on
     /// working; secrets in clear are hashed on the way. What is here already is left as it is, so the command can be run again.
     Import(ImportArgs),
+    /// Make what a cluster needs to hand requests on to a server that extends its API ("serve --aggregated").
+    ///
+    /// A Service, the APIService v1.ext.cattle.io with the server's authority, and the roles by which the server reads whom the cluster trusts and asks who may do
+    /// what. It can be run again. The cluster role "eartag-user" is for the people whose tokens these are: bind it to them.
+    Install(Box<InstallArgs>),
     /// Make, list and delete the tokens that the system uses itself.
     #[command(subcommand)]
     SystemToken(SystemTokenCommand),
@@ -142,6 +149,9 @@ pub struct ServeArgs {
     /// Address ranges of proxies whose forwarding headers are believed.
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     pub trusted_proxies: Vec<Cidr>,
+
+    #[command(flatten)]
+    pub aggregation: AggregatedArgs,
 
     /// How log lines on standard error look.
     #[arg(long, value_enum, default_value_t = LogFormat::Human)]
@@ -279,6 +289,9 @@ mod tests {
             "serve --trusted-proxies 300.0.0.0/8",
             "serve --server-url http://x",
             "serve --features x",
+            "serve --kubeconfig x",
+            "serve --aggregated --namespace A",
+            "install",
             "serve extra",
             "backup",
             "restore x --revoke-since yesterday",

@@ -4,7 +4,8 @@ use crate::args::Command;
 use crate::login::commands;
 use crate::program::Invocation;
 use crate::{
-    backup, clusters, import, kubeconfigs, manual, serve, system_token, terminal, token, tokens, whoami,
+    backup, clusters, import, install, kubeconfigs, manual, serve, system_token, terminal, token, tokens,
+    whoami,
 };
 
 /// Does what was asked for.
@@ -17,6 +18,7 @@ pub fn run(command: Command, invocation: &Invocation) -> anyhow::Result<()> {
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Import(args) => import::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::SystemToken(command) => system_token::run(&command, invocation),
         Command::Token(command) => token::run(&command, invocation),
         Command::Login(args) => commands::log_in(&args, invocation),

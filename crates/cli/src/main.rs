@@ -1,5 +1,6 @@
 //! The binary `eartag`: API tokens for Kubernetes fleets.
 
+mod aggregated;
 mod args;
 mod ask;
 mod backup;
@@ -9,6 +10,7 @@ mod clusters;
 mod connection;
 mod dispatch;
 mod import;
+mod install;
 mod kubeconfigs;
 mod logging;
 mod login;

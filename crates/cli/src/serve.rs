@@ -16,7 +16,9 @@ const PASSWORD_VARIABLE: &str = "CATTLE_BOOTSTRAP_PASSWORD";
 /// Runs the server until it was told to stop and has drained.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     logging::start(args.log_format)?;
-    let options = options(args, environment());
+    let aggregated = args.aggregation.options()?;
+    let mut options = options(args, environment());
+    options.aggregated = aggregated;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("eartag")

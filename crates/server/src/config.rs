@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
+use crate::aggregation::ClusterSource;
+
 /// Everything that `eartag serve` can be told (DESIGN §6).
 #[derive(Debug)]
 pub struct ServeOptions {
@@ -31,6 +33,8 @@ pub struct ServeOptions {
     pub server_url: Option<ServerUrl>,
     /// Peers whose forwarding headers count (DEC55).
     pub trusted_proxies: Vec<Cidr>,
+    /// The cluster that this server extends; `None`: it stands alone.
+    pub aggregated: Option<Aggregated>,
     /// Settings from the environment: the full variable name (`CATTLE_…`) and its value, not yet checked (DEC42 does).
     pub environment: BTreeMap<String, String>,
 }
@@ -50,6 +54,7 @@ impl ServeOptions {
             client_ca: None,
             server_url: None,
             trusted_proxies: Vec::new(),
+            aggregated: None,
             environment: BTreeMap::new(),
         }
     }
@@ -98,6 +103,15 @@ impl DataPaths {
             system_admin_kubeconfig: dir.join("kubeconfig").join("system-admin.yaml"),
         }
     }
+}
+
+/// The cluster that a server extends.
+#[derive(Debug, Clone)]
+pub struct Aggregated {
+    /// Where the cluster is, and who we are there.
+    pub cluster: ClusterSource,
+    /// `NAME.NAMESPACE.svc` of the Service by which the cluster reaches us: our certificate must name it.
+    pub service_host: String,
 }
 
 /// A certificate chain and its key, both PEM.

@@ -168,9 +168,10 @@ impl Door {
             return reply::status(&too_many().status(&Subject::default()), Form::JSON);
         };
         let held = kind.map(|kind| state.metrics.in_flight(kind));
+        let server = state.server_of(&caller);
         let identity = self.identity(caller);
         let incoming = incoming.map_err(std::io::Error::other).boxed_unsync();
-        let response = state.server.handle(&parts, incoming, identity).await;
+        let response = server.handle(&parts, incoming, identity).await;
         counted(response, (permit, held))
     }
 

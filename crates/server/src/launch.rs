@@ -24,7 +24,7 @@ use crate::listener::{self, Limits, Service};
 use crate::metrics::Metrics;
 use crate::setup::{self, Ready, ServeError};
 use crate::shutdown::{self, Shutdown};
-use crate::tls::watch_files;
+use crate::tls::{ClientAuthorities, watch_files};
 use crate::vault::Vault;
 
 /// How often a serving certificate from files is looked at.
@@ -43,6 +43,8 @@ pub struct Prepared {
     pub url: String,
     /// The listening address.
     pub bound: SocketAddr,
+    /// Whose client certificates are accepted.
+    pub clients: Arc<ClientAuthorities>,
     /// Health: has `ping`, `store` and `shutdown`; the doors may add to it.
     pub health: Arc<Health>,
     /// The process's numbers.
@@ -121,6 +123,7 @@ pub async fn launch(
         vault: Arc::new(Vault::new(root_key)),
         url,
         bound,
+        clients: tls.clients.clone(),
         health: health(&store, &shutdown),
         metrics: Arc::clone(&metrics),
         shutdown: shutdown.clone(),

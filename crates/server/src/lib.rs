@@ -4,12 +4,14 @@
 //! launch    flags → store → identity → listener → drain          serve    tables, resources, doors
 //! door      health · login · /v3 · authn → ApiServer             authn    credential → Caller
 //! resources one lens per kind                                    observer tables that follow the store
+//! aggregation a group of ours in the API of a cluster
 //! backup    a data directory in one file, and back                import   users and tokens of another system
 //! proxy     /k8s/clusters/<id>: other clusters' API servers
 //! sweeper   deletes in the background                            background  usage stamps, time mark, compaction
 //! ```
 
 pub mod admin_files;
+pub mod aggregation;
 pub mod authn;
 pub mod authz;
 mod background;

@@ -17,7 +17,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -31,8 +33,8 @@ use crate::connection::{Activity, drive};
 use crate::files::why;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-pub use crate::tls::ClientCertificate;
 use crate::tls::{ClientAuthorities, Presented};
+pub use crate::tls::{ClientCertificate, Issuer};
 
 /// The body of a reply.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -42,7 +44,8 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub struct Peer {
     /// The address of the connection's other end: a proxy's, if there is one.
     pub addr: SocketAddr,
-    /// The client certificate: verified against the client authorities, EKU clientAuth, in time at this request.
+    /// The client certificate: verified against the client authorities as they are now, EKU clientAuth, in time at this request. Who vouches for it says
+    /// what it is good for.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// A certificate was presented but is not good, and why (for the log): authentication answers 401 if nothing else identifies the caller.
     pub certificate_rejected: Option<String>,
@@ -250,17 +253,18 @@ async fn connection(
 async fn serve(context: Arc<Context>, stream: TlsStream<TcpStream>, addr: SocketAddr) {
     let (_, session) = stream.get_ref();
     let http2 = session.alpn_protocol() == Some(b"h2");
-    let chain = session.peer_certificates().unwrap_or_default();
-    let peer = Arc::new(peer(addr, context.tls.clients.verify(chain, SystemClock.wall_s())));
+    let chain =
+        session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
+    let remote = Arc::new(Remote::new(addr, chain, &context.tls.clients));
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(stream);
 
     let service = {
         let (context, activity) = (Arc::clone(&context), Arc::clone(&activity));
         service_fn(move |request| {
-            let (context, peer, running) = (Arc::clone(&context), Arc::clone(&peer), activity.begin());
+            let (context, running) = (Arc::clone(&context), activity.begin());
+            let peer = in_time(remote.peer(&context.tls.clients));
             async move {
-                let peer = in_time(peer);
                 let response = context.service.call(request, &peer).await;
                 if response.extensions().get::<CloseConnection>().is_some() {
                     running.close_afterwards();
@@ -315,6 +319,33 @@ fn http2_builder() -> hyper::server::conn::http2::Builder<TokioExecutor> {
 const MAX_HEADERS: usize = 1000;
 /// All header lines of a request together, in bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
+
+/// A connection's other end. An aggregator keeps its connection for days, so what its certificate is worth is found out anew when authorities change.
+struct Remote {
+    addr: SocketAddr,
+    /// What it presented, leaf first.
+    chain: Vec<CertificateDer<'static>>,
+    /// What came of it, under which generation of the authorities.
+    known: Mutex<(u64, Arc<Peer>)>,
+}
+
+impl Remote {
+    fn new(addr: SocketAddr, chain: Vec<CertificateDer<'static>>, clients: &ClientAuthorities) -> Self {
+        let generation = clients.generation();
+        let peer = Arc::new(peer(addr, clients.verify(&chain, SystemClock.wall_s())));
+        Self { addr, chain, known: Mutex::new((generation, peer)) }
+    }
+
+    fn peer(&self, clients: &ClientAuthorities) -> Arc<Peer> {
+        let generation = clients.generation();
+        let mut known = self.known.lock();
+        if known.0 != generation && !self.chain.is_empty() {
+            let presented = clients.verify(&self.chain, SystemClock.wall_s());
+            *known = (generation, Arc::new(peer(self.addr, presented)));
+        }
+        Arc::clone(&known.1)
+    }
+}
 
 fn peer(addr: SocketAddr, presented: Presented) -> Peer {
     let (certificate, certificate_rejected) = match presented {

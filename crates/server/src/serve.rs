@@ -11,11 +11,13 @@ use eartag_core::settings::{Overrides, SettingsTable};
 use eartag_storage::Store;
 use tokio::sync::watch;
 
+use crate::aggregation::{self, Aggregation};
 use crate::authn::Gate;
 use crate::authz::RoleAuthorizer;
 use crate::clock::{SystemClock, fill_random};
-use crate::config::ServeOptions;
+use crate::config::{Aggregated, ServeOptions};
 use crate::door::Door;
+use crate::health::Counts;
 use crate::launch::{Doors, Prepared, launch};
 use crate::metrics::Refresh;
 use crate::observer::Tables;
@@ -50,13 +52,19 @@ pub async fn serve(options: ServeOptions, ready: impl FnOnce(&Ready)) -> Result<
     };
     let doors = {
         let tables = tables.clone();
-        move |prepared: &Prepared| doors(prepared, tables, door_options)
+        let aggregated = options.aggregated.clone();
+        move |prepared: &Prepared| doors(prepared, tables, door_options, aggregated)
     };
     launch(options, tables, seeds, max_ttl, doors, ready).await
 }
 
 /// What answers requests, and the tasks beside it.
-fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Result<Doors, ServeError> {
+fn doors(
+    prepared: &Prepared,
+    tables: Arc<Tables>,
+    options: DoorOptions,
+    aggregated: Option<Aggregated>,
+) -> Result<Doors, ServeError> {
     let store = prepared.store.clone();
     let shutdown = prepared.shutdown.clone();
     let pages = store.usage_load();
@@ -83,9 +91,21 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
         registry.clone(),
         authorizer.clone(),
         shared_world.clone(),
-        end,
+        end.clone(),
         version::version_info().git_version.to_owned(),
     );
+    let aggregation = aggregated
+        .map(|asked| {
+            let ground = aggregation::Ground {
+                api: &api,
+                registry: &registry,
+                world: &shared_world,
+                ending: end,
+                version: version::version_info().git_version.to_owned(),
+            };
+            Aggregation::new(&asked, &prepared.clients, ground)
+        })
+        .transpose()?;
     prepared.metrics.refresh_with(refresh(&store, &tables));
 
     let sweeper = Sweeper::new(
@@ -98,6 +118,11 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
     let sweeping = tokio::spawn(sweeper.run());
     let keeping =
         tokio::spawn(background::run(store.clone(), tables.usage.clone(), world.clone(), shutdown.clone()));
+    let following = aggregation.as_ref().map(|aggregation| {
+        let known = aggregation.known();
+        prepared.health.add("cluster-trust", Counts::Ready, Box::new(move || known.fresh()));
+        tokio::spawn(aggregation.follow(shutdown.clone()))
+    });
     let watches = tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
@@ -110,7 +135,7 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
     let closing = {
         let (store, usage) = (store.clone(), tables.usage.clone());
         async move {
-            for task in [sweeping, keeping] {
+            for task in [sweeping, keeping].into_iter().chain(following) {
                 if let Err(error) = task.await {
                     tracing::error!(%error, "a background task ended badly");
                 }
@@ -135,6 +160,7 @@ fn doors(prepared: &Prepared, tables: Arc<Tables>, options: DoorOptions) -> Resu
         metrics: prepared.metrics.clone(),
         health: prepared.health.clone(),
         shutdown,
+        aggregation: aggregation.map(Arc::new),
         options,
     });
     Ok(Doors { service: Arc::new(Door::new(state)), closing: Box::pin(closing) })

@@ -113,7 +113,10 @@ pub fn certificate_names(options: &ServeOptions, bound: SocketAddr) -> Vec<Strin
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let url_host = options.server_url.as_ref().map(|url| url.host().to_owned());
     let listened = (!bound.ip().is_unspecified()).then(|| bound.ip().to_string());
-    for name in [Some(options.listen.host.clone()), listened, Some(node), url_host].into_iter().flatten() {
+    let service = options.aggregated.as_ref().map(|aggregated| aggregated.service_host.clone());
+    for name in
+        [Some(options.listen.host.clone()), listened, Some(node), url_host, service].into_iter().flatten()
+    {
         let unspecified = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified());
         if !name.is_empty() && !unspecified && !names.contains(&name) {
             names.push(name);

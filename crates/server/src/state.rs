@@ -9,7 +9,8 @@ use eartag_apiserver::registry::Registry;
 use eartag_apiserver::user::Authorizer;
 use eartag_storage::Store;
 
-use crate::authn::Gate;
+use crate::aggregation::Aggregation;
+use crate::authn::{Caller, Gate};
 use crate::clock::SystemClock;
 use crate::config::{Cidr, ServerUrl};
 use crate::health::Health;
@@ -48,8 +49,30 @@ pub struct State {
     pub health: Arc<Health>,
     /// Ends everything.
     pub shutdown: Shutdown,
+    /// What serves the callers of the cluster that we extend, if we do.
+    pub aggregation: Option<Arc<Aggregation>>,
     /// Flags.
     pub options: DoorOptions,
+}
+
+impl State {
+    /// What serves this caller: the realm that vouches for somebody also decides what they may do (see [`crate::aggregation`]).
+    #[must_use]
+    pub fn server_of(&self, caller: &Caller) -> &ApiServer {
+        match &self.aggregation {
+            Some(aggregation) if caller.is_of_the_cluster() => &aggregation.server,
+            _ => &self.server,
+        }
+    }
+
+    /// What decides about this caller.
+    #[must_use]
+    pub fn authorizer_of(&self, caller: &Caller) -> &dyn Authorizer {
+        match &self.aggregation {
+            Some(aggregation) if caller.is_of_the_cluster() => &*aggregation.authorizer,
+            _ => &*self.authorizer,
+        }
+    }
 }
 
 /// The flags that doors need.

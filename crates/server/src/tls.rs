@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -59,9 +60,22 @@ pub enum TlsError {
     Setup(String),
 }
 
-/// A client certificate that was verified: against one of our client authorities, in time, and meant for clients.
+/// Which authority stands behind a client certificate: what its holder may say depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issuer {
+    /// One of our own, or one that the operator named: the holder is who the certificate says.
+    Ours,
+    /// The client authority of the cluster that we extend: the holder is who the certificate says, as far as that cluster goes.
+    Cluster,
+    /// The authority of that cluster's front proxy, and the name is an allowed one: the holder may say whom it speaks for.
+    FrontProxy,
+}
+
+/// A client certificate that was verified: against one of the client authorities, in time, and meant for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
+    /// Who vouches for it.
+    pub issuer: Issuer,
     /// The subject's common name: the user.
     pub common_name: String,
     /// The subject's organizations: the groups.
@@ -152,12 +166,59 @@ pub async fn watch_files(serving: Arc<ServingCertificate>, files: TlsFiles, ever
     }
 }
 
-/// The authorities whose client certificates are accepted.
+/// The authorities whose client certificates are accepted: ours for good, and those of a cluster, which may change while connections are open.
 #[derive(Debug)]
-pub struct ClientAuthorities(Arc<dyn ClientCertVerifier>);
+pub struct ClientAuthorities {
+    ours: Arc<dyn ClientCertVerifier>,
+    cluster: RwLock<Arc<ClusterAuthorities>>,
+    generation: AtomicU64,
+}
+
+/// The authorities of the cluster that we extend.
+#[derive(Debug, Default)]
+pub struct ClusterAuthorities {
+    /// Whose certificates let a front proxy say whom it speaks for.
+    front_proxy: Option<Arc<dyn ClientCertVerifier>>,
+    /// The common names that such a certificate must have; none: any.
+    allowed_names: Vec<String>,
+    /// Whose certificates are those of the cluster's users.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl ClusterAuthorities {
+    /// These authorities (DER). A list that is empty vouches for nobody.
+    ///
+    /// # Errors
+    /// [`TlsError::Setup`] when a list is not empty and none of it can be used.
+    pub fn new(
+        front_proxy: &[CertificateDer<'static>],
+        allowed_names: Vec<String>,
+        clients: &[CertificateDer<'static>],
+    ) -> Result<Self, TlsError> {
+        let some = |authorities: &[CertificateDer<'static>]| {
+            if authorities.is_empty() {
+                return Ok(None);
+            }
+            // A bundle may hold an odd old one beside those that count.
+            let mut roots = RootCertStore::empty();
+            let (_, ignored) = roots.add_parsable_certificates(authorities.iter().cloned());
+            if ignored > 0 {
+                tracing::warn!(ignored, "certificates of the cluster's authorities cannot be used");
+            }
+            verifier(roots).map(Some)
+        };
+        Ok(Self { front_proxy: some(front_proxy)?, allowed_names, clients: some(clients)? })
+    }
+
+    /// Whether a front proxy can be told from others at all.
+    #[must_use]
+    pub fn has_front_proxy(&self) -> bool {
+        self.front_proxy.is_some()
+    }
+}
 
 impl ClientAuthorities {
-    /// These authorities (DER); there must be at least one that can be read.
+    /// These authorities (DER), as our own; there must be at least one that can be read.
     ///
     /// # Errors
     /// [`TlsError::Setup`].
@@ -166,10 +227,19 @@ impl ClientAuthorities {
         for authority in authorities {
             roots.add(authority.clone()).map_err(|e| TlsError::Setup(e.to_string()))?;
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|e| TlsError::Setup(e.to_string()))?;
-        Ok(Self(verifier))
+        Ok(Self { ours: verifier(roots)?, cluster: RwLock::default(), generation: AtomicU64::new(0) })
+    }
+
+    /// From now on these are the cluster's; also for connections that are open.
+    pub fn set_cluster(&self, cluster: ClusterAuthorities) {
+        *self.cluster.write() = Arc::new(cluster);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that moves when authorities change: what was verified before is to be verified anew.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// What a presented chain, leaf first, is worth at `now_s` (seconds since 1970).
@@ -180,17 +250,37 @@ impl ClientAuthorities {
             return Presented::Rejected("the chain is too long".into());
         }
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now_s).unwrap_or(0)));
-        if let Err(error) = self.0.verify_client_cert(leaf, intermediates, now) {
-            return Presented::Rejected(error.to_string());
-        }
-        match describe(leaf) {
+        let signed = |by: &Arc<dyn ClientCertVerifier>| by.verify_client_cert(leaf, intermediates, now);
+        let cluster = Arc::clone(&self.cluster.read());
+        let described = |issuer| match describe(leaf, issuer) {
             Some(certificate) if certificate.common_name.is_empty() => {
                 Presented::Rejected("the certificate names nobody: its subject has no common name".into())
             }
             Some(certificate) => Presented::Verified(Arc::new(certificate)),
             None => Presented::Rejected("the certificate cannot be read".into()),
+        };
+        // The front proxy first: where one authority signs for it and for users too, the allowed names tell them apart.
+        if cluster.front_proxy.as_ref().is_some_and(|by| signed(by).is_ok())
+            && let Presented::Verified(certificate) = described(Issuer::FrontProxy)
+            && (cluster.allowed_names.is_empty() || cluster.allowed_names.contains(&certificate.common_name))
+        {
+            return Presented::Verified(certificate);
+        }
+        match signed(&self.ours) {
+            Ok(_) => described(Issuer::Ours),
+            Err(_) if cluster.clients.as_ref().is_some_and(|by| signed(by).is_ok()) => {
+                described(Issuer::Cluster)
+            }
+            Err(error) => Presented::Rejected(error.to_string()),
         }
     }
+}
+
+fn verifier(roots: RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
+        .map_err(|e| TlsError::Setup(e.to_string()))
 }
 
 /// The certificates of a PEM file, as for `--client-ca`.
@@ -262,7 +352,7 @@ fn load_pair(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     })
 }
 
-fn describe(certificate: &CertificateDer<'_>) -> Option<ClientCertificate> {
+fn describe(certificate: &CertificateDer<'_>, issuer: Issuer) -> Option<ClientCertificate> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     // A name that is not text would make the rest of the subject mean something else: such a certificate is unreadable as a whole.
     let common_name =
@@ -274,6 +364,7 @@ fn describe(certificate: &CertificateDer<'_>) -> Option<ClientCertificate> {
         .collect::<Result<_, _>>()
         .ok()?;
     Some(ClientCertificate {
+        issuer,
         common_name,
         organizations,
         not_after_s: parsed.validity().not_after.timestamp(),
@@ -472,6 +563,44 @@ pub(crate) mod tests {
             f.clients.verify(&[CertificateDer::from(vec![1, 2, 3])], now),
             Presented::Rejected(_)
         ));
+    }
+
+    #[test]
+    fn the_clusters_authorities_vouch_for_its_users_and_its_front_proxy_apart() {
+        let f = fixture();
+        let now = SystemClock.wall_s();
+        let (proxies, users) =
+            (Authority::new("p", now, [6; 16]).unwrap(), Authority::new("u", now, [7; 16]).unwrap());
+        let leaf =
+            |ca: &Authority, name: &str, n| [ca.issue_client(name, "g", now, [n; 16]).unwrap().certificate];
+        let (proxy, other, user) =
+            (leaf(&proxies, "front-proxy-client", 1), leaf(&proxies, "other", 2), leaf(&users, "ann", 3));
+        let issuer = |chain: &[CertificateDer<'_>]| match f.clients.verify(chain, now) {
+            Presented::Verified(certificate) => Some(certificate.issuer),
+            _ => None,
+        };
+        assert_eq!([issuer(&proxy), issuer(&other), issuer(&user)], [None; 3]);
+
+        let before = f.clients.generation();
+        let trust = |proxies: &[&Authority], names: &[&str], users: &[&Authority]| {
+            let der =
+                |list: &[&Authority]| list.iter().map(|ca| ca.certificate().clone()).collect::<Vec<_>>();
+            let names = names.iter().map(|n| (*n).to_owned()).collect();
+            f.clients.set_cluster(ClusterAuthorities::new(&der(proxies), names, &der(users)).unwrap());
+        };
+        trust(&[&proxies], &["front-proxy-client"], &[&users]);
+        assert_ne!(f.clients.generation(), before);
+        assert_eq!(issuer(&proxy), Some(Issuer::FrontProxy));
+        assert_eq!(issuer(&other), None);
+        assert_eq!(issuer(&user), Some(Issuer::Cluster));
+        assert_eq!(issuer(&leaf(&f.client_ca, "front-proxy-client", 4)), Some(Issuer::Ours));
+        // No list of names allows all of them; and one authority may sign for both.
+        trust(&[&proxies], &[], &[]);
+        assert_eq!([issuer(&other), issuer(&user)], [Some(Issuer::FrontProxy), None]);
+        trust(&[&proxies], &["front-proxy-client"], &[&proxies]);
+        assert_eq!([issuer(&proxy), issuer(&other)], [Some(Issuer::FrontProxy), Some(Issuer::Cluster)]);
+        trust(&[], &[], &[]);
+        assert_eq!([issuer(&proxy), issuer(&other), issuer(&user)], [None; 3]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod aggregated;
 mod authorization;
 mod authorization_v3;
 mod bad_input;

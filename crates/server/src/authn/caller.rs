@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use eartag_api::meta::Uid;
 use eartag_apiserver::user::UserInfo;
 use eartag_core::verifier::Accepted;
 
@@ -39,7 +40,14 @@ pub struct Caller {
 pub enum CallerCredential {
     /// A token that the verifier accepted.
     Token(Box<Accepted>),
-    /// A client certificate.
+    /// The word of the cluster that we extend: its front proxy's, or a certificate of its authority. It names the user and is no login of theirs (DEC15).
+    Cluster {
+        /// The user of ours who has that name.
+        owner: Option<(String, Uid)>,
+        /// The good token of theirs that the cluster says it was shown.
+        token: Option<Box<Accepted>>,
+    },
+    /// A client certificate of ours.
     Certificate {
         /// The subject's common name.
         common_name: String,
@@ -74,6 +82,12 @@ impl Caller {
                 &self.credential,
                 Some(CallerCredential::Certificate { is_user: true, common_name, .. }) if *common_name == self.user.name
             )
+    }
+
+    /// Whether the cluster that we extend vouches for the caller: then its rules decide, not ours.
+    #[must_use]
+    pub fn is_of_the_cluster(&self) -> bool {
+        matches!(self.credential, Some(CallerCredential::Cluster { .. }))
     }
 
     /// Who really asks: the impersonator if there is one.

@@ -7,7 +7,8 @@
 //! nothing ─→ Anonymous: public paths are served, everything else is 401
 //! ```
 //!
-//! What is presented and not good is 401, never anonymous. The reason goes to log and metrics only (DEC52). `X-Remote-*` headers are never looked at.
+//! What is presented and not good is 401, never anonymous. The reason goes to log and metrics only (DEC52). `X-Remote-*` headers are looked at only in
+//! aggregated mode and only on a connection that showed a certificate of the cluster's front proxy: there they come first (see [`crate::aggregation`]).
 
 pub mod address;
 mod caller;
@@ -42,7 +43,8 @@ pub use self::gate::Gate;
 pub use self::pool::{Busy, SlowPool};
 use self::source::Source;
 pub use self::usernames::{Found, Usernames};
-use crate::listener::{ClientCertificate, Peer};
+use crate::aggregation;
+use crate::listener::{ClientCertificate, Issuer, Peer};
 use crate::metrics::AuthnResult;
 use crate::state::State;
 use crate::token_review;
@@ -105,6 +107,10 @@ pub fn still_good(state: &State, caller: &Caller) -> bool {
         Some(CallerCredential::Token(accepted)) => {
             state.tables.verifier.still_good(accepted, state.world.now_ms())
         }
+        Some(CallerCredential::Cluster { owner, token, .. }) => {
+            token.as_ref().is_none_or(|token| state.tables.verifier.still_good(token, state.world.now_ms()))
+                && owner.as_ref().is_none_or(|(name, uid)| state.tables.verifier.owner_enabled(name, *uid))
+        }
         Some(CallerCredential::Certificate { common_name, is_user: true, .. }) => {
             state.tables.verifier.owner(common_name).is_some_and(|owner| owner.enabled && !owner.deleted)
         }
@@ -164,8 +170,11 @@ fn server_url(state: &State) -> String {
 
 async fn identify(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, (AuthnFailure, &'static str)> {
     let headers = &parts.headers;
-    let source = Source::of(headers);
     let client = client_address(state, headers, peer);
+    if let Some(identified) = aggregation::by_front_proxy(state, parts, peer, client) {
+        return identified;
+    }
+    let source = Source::of(headers);
     let Some(text) = source.text() else {
         if matches!(source, Source::Unusable) {
             tracing::info!(%client, "an Authorization header holds nothing of ours");
@@ -226,6 +235,17 @@ fn by_certificate(
     client: IpAddr,
 ) -> Result<Caller, (AuthnFailure, &'static str)> {
     if let Some(certificate) = &peer.certificate {
+        match certificate.issuer {
+            Issuer::Ours => {}
+            Issuer::Cluster => {
+                let ClientCertificate { common_name, organizations, .. } = &**certificate;
+                return aggregation::by_cluster_certificate(state, parts, common_name, organizations, client);
+            }
+            Issuer::FrontProxy => {
+                tracing::info!(%client, "the front proxy speaks for nobody");
+                return Err((AuthnFailure::Rejected, "front_proxy"));
+            }
+        }
         let owner = state.tables.verifier.owner(&certificate.common_name);
         let owner = owner.map(|owner| Owner {
             uid: owner.uid.to_string(),
@@ -270,9 +290,8 @@ struct Owner {
 /// The identity of a certificate; `None` if it names a user who may not log in.
 fn certificate_user(certificate: &ClientCertificate, owner: Option<&Owner>) -> Option<UserInfo> {
     let name = &certificate.common_name;
-    // A user who was deleted must not live on as a plain name in their certificate.
-    let looks_like_user = name.starts_with("user-") || name.starts_with("u-");
-    if name.is_empty() || owner.is_some_and(|owner| !owner.good) || (owner.is_none() && looks_like_user) {
+    if name.is_empty() || owner.is_some_and(|owner| !owner.good) || (owner.is_none() && looks_like_user(name))
+    {
         return None;
     }
     let mut user =
@@ -285,6 +304,11 @@ fn certificate_user(certificate: &ClientCertificate, owner: Option<&Owner>) -> O
         user.extra.insert(USERNAME.to_owned(), vec![owner.username.clone()]);
     }
     Some(user)
+}
+
+/// Whether a name is one that we give to users: one who was deleted must not live on as a plain name in somebody's certificate.
+pub(crate) fn looks_like_user(name: &str) -> bool {
+    name.starts_with("user-") || name.starts_with("u-")
 }
 
 /// The identity of a token: its owner (v3-token.md §4.5).
@@ -315,7 +339,7 @@ fn add_group(groups: &mut Vec<String>, group: &str) {
 
 async fn impersonate(state: &State, caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let Some(asked) = impersonation::Asked::parse(headers)? else { return Ok(caller) };
-    let user = asked.authorize(&caller.user, &*state.authorizer).await?;
+    let user = asked.authorize(&caller.user, state.authorizer_of(&caller)).await?;
     tracing::info!(real = %caller.user.name, acts_as = %user.name, "impersonation");
     Ok(Caller { impersonator: Some(caller.user), user, ..caller })
 }

@@ -28,15 +28,17 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
 
 use super::{CATTLE_AUTHENTICATED, Gate};
+use crate::aggregation::{Aggregation, Cluster, Ground};
 use crate::authz::RoleAuthorizer;
 use crate::clock::{SystemClock, fill_random};
 use crate::health::Health;
-use crate::listener::{Body, ClientCertificate, Peer};
+use crate::listener::{Body, ClientCertificate, Issuer, Peer};
 use crate::login::session::{Issued, issue};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
-use crate::pki::RootKey;
+use crate::pki::{Authority, RootKey};
 use crate::state::{DoorOptions, State};
+use crate::tls::ClientAuthorities;
 use crate::token_review::authenticate;
 use crate::vault::Vault;
 use crate::{login, oauth, resources, seeds, v1, v3};
@@ -77,6 +79,15 @@ impl Scene {
 
     /// The same, with settings from the environment.
     pub async fn with(overrides: Overrides) -> Scene {
+        Scene::build(overrides, None).await
+    }
+
+    /// The same, extending this cluster.
+    pub async fn extending(cluster: Arc<dyn Cluster>) -> Scene {
+        Scene::build(Overrides::default(), Some(cluster)).await
+    }
+
+    async fn build(overrides: Overrides, cluster: Option<Arc<dyn Cluster>>) -> Scene {
         let gate = Arc::new(Gate::new([7; 32]));
         let settings = SettingsTable::new(overrides);
         let tables = Arc::new(Tables::new(settings, Features::new(FeatureDefaults::default()), gate.clone()));
@@ -106,9 +117,16 @@ impl Scene {
             registry.clone(),
             authorizer.clone(),
             world.clone(),
-            ending,
+            ending.clone(),
             "v0".to_owned(),
         );
+        let aggregation = cluster.map(|cluster| {
+            let ours = Authority::new("ours", 1_800_000_000, [1; 16]).unwrap();
+            let authorities = Arc::new(ClientAuthorities::new(&[ours.certificate().clone()]).unwrap());
+            let ground =
+                Ground { api: &api, registry: &registry, world: &shared, ending, version: "v0".to_owned() };
+            Arc::new(Aggregation::with(cluster, &authorities, ground))
+        });
         let state = Arc::new(State {
             store,
             tables,
@@ -124,6 +142,7 @@ impl Scene {
             metrics,
             health: Arc::new(Health::new()),
             shutdown: crate::shutdown::channel().1,
+            aggregation,
             options: DoorOptions::default(),
         });
         let scene = Scene { state, world, peer: peer("9.9.9.9") };
@@ -228,7 +247,7 @@ impl Scene {
         let request = request(method, path, headers, body);
         let response = if login::serves(request.uri().path()) {
             login::handle(&self.state, request, &self.peer).await
-        } else if request.uri().path().starts_with("/api") {
+        } else if ["/api", "/openapi"].iter().any(|root| request.uri().path().starts_with(root)) {
             self.kubernetes(request).await
         } else if authenticate::serves(request.uri().path()) {
             authenticate::handle(&self.state, request, &self.peer).await
@@ -252,9 +271,10 @@ impl Scene {
             }
         };
         let user = caller.user.clone();
+        let asked = caller.clone();
         let identity = Identity { user, facts: Arc::new(caller), alive: Arc::new(|| true) };
         let body = body.map_err(std::io::Error::other).boxed_unsync();
-        self.state.server.handle(&parts, body, identity).await
+        self.state.server_of(&asked).handle(&parts, body, identity).await
     }
 }
 
@@ -295,6 +315,7 @@ pub fn peer(address: &str) -> Peer {
 /// The operator.
 pub fn system_admin() -> Peer {
     let certificate = ClientCertificate {
+        issuer: Issuer::Ours,
         common_name: "system:admin".to_owned(),
         organizations: vec!["system:masters".to_owned()],
         not_after_s: i64::MAX,

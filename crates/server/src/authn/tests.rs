@@ -4,6 +4,7 @@ use super::*;
 
 fn certificate(name: &str, organizations: &[&str]) -> ClientCertificate {
     ClientCertificate {
+        issuer: Issuer::Ours,
         common_name: name.to_owned(),
         organizations: organizations.iter().map(|o| (*o).to_owned()).collect(),
         not_after_s: 0,

@@ -60,7 +60,7 @@ impl Clusters {
 
 /// Clusters are made and changed by those with full access only (DEC44): a changed address is where the stored credential goes to.
 pub(super) async fn only_admins(cx: &Cx, verb: Verb, name: &str) -> Result<(), Refusal> {
-    if cx.authorizer.full_access(&cx.user, verb.access_verb(), MANAGEMENT).await {
+    if cx.authorizer.full_access(&cx.user, verb.access_verb(), MANAGEMENT).await? {
         return Ok(());
     }
     let verb = verb.access_verb();

@@ -76,7 +76,7 @@ impl UserActivities {
     /// The token of that name, as far as the caller may know of it. Somebody else's and none at all look alike (DEC12), but to those who see all tokens anyway.
     async fn token(&self, name: &str, cx: &Cx) -> Result<Token, Refusal> {
         let (face, entry) = self.tables.verifier.token(name).ok_or(Refusal::NotFound)?;
-        let all = cx.authorizer.full_access(&cx.user, "get", EXT).await;
+        let all = cx.authorizer.full_access(&cx.user, "get", EXT).await?;
         let token = Token::of(face, entry).filter(|token| {
             let credential = &token.credential;
             !token.head.deleted

@@ -121,7 +121,7 @@ pub fn is_first_admin(meta: &Meta) -> bool {
 async fn first_admin_stays(old: &Meta, new: &Meta, cx: &Cx) -> Result<(), Refusal> {
     let (label, _) = FIRST_ADMIN;
     if old.labels.get(label) == new.labels.get(label)
-        || cx.authorizer.full_access(&cx.user, "update", MANAGEMENT).await
+        || cx.authorizer.full_access(&cx.user, "update", MANAGEMENT).await?
     {
         return Ok(());
     }

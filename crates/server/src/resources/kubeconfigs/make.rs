@@ -129,7 +129,7 @@ impl Kubeconfigs {
 
     async fn within_quota(&self, cx: &Cx) -> Result<(), Refusal> {
         let used = self.ground.store.count(KUBECONFIGS, &Scope::Owner(cx.user.name.as_bytes().to_vec()));
-        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await {
+        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await? {
             return Ok(());
         }
         let most = self.most;

@@ -116,7 +116,7 @@ impl Kind for Kubeconfigs {
     }
 
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
-        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await;
+        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await?;
         Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
     }
 

@@ -91,7 +91,7 @@ impl Kind for Tokens {
     }
 
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
-        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await;
+        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await?;
         Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
     }
 
@@ -211,7 +211,7 @@ impl Kind for Tokens {
             uid: old.meta.uid,
             created_s: old.meta.created_s,
             owner_enabled: self.ground.owner_enabled(&before),
-            full_access: cx.authorizer.full_access(&cx.user, "update", EXT).await,
+            full_access: cx.authorizer.full_access(&cx.user, "update", EXT).await?,
         };
         let max = self.ground.max_ttl();
         let updated = update(&before, &standing, &wishes, max, cx.now_ms).map_err(refusal)?;

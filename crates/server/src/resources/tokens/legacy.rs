@@ -111,7 +111,7 @@ impl LegacyTokens {
         self.ground.no_nameless_impersonation(cx).map_err(refusal)?;
         let owner = if asked.user_id.is_empty() { &cx.user.name } else { &asked.user_id };
         self.ground.within_quota(cx, owner, MANAGEMENT, 1).await?;
-        if !cx.authorizer.full_access(&cx.user, "create", MANAGEMENT).await {
+        if !cx.authorizer.full_access(&cx.user, "create", MANAGEMENT).await? {
             may_overrule(&self.ground.tables, cx, owner).await?;
         }
         let Some(user) = self.ground.tables.verifier.owner(owner) else {
@@ -151,7 +151,7 @@ impl Kind for LegacyTokens {
     }
 
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
-        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), MANAGEMENT).await;
+        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), MANAGEMENT).await?;
         Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
     }
 
@@ -278,7 +278,7 @@ impl Kind for LegacyTokens {
             uid: old.meta.uid,
             created_s: old.meta.created_s,
             owner_enabled: self.ground.owner_enabled(credential),
-            full_access: cx.authorizer.full_access(&cx.user, "update", MANAGEMENT).await,
+            full_access: cx.authorizer.full_access(&cx.user, "update", MANAGEMENT).await?,
         };
         // The maximum is not for logins (seed 2).
         let max = if credential.session { None } else { self.ground.max_ttl() };

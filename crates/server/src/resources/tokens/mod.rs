@@ -62,7 +62,7 @@ impl Ground {
     ) -> Result<(), Refusal> {
         let used = tokens_of(&self.store, owner);
         if used.saturating_add(more) <= self.most
-            || cx.authorizer.full_access(&cx.user, "create", group).await
+            || cx.authorizer.full_access(&cx.user, "create", group).await?
         {
             return Ok(());
         }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eartag_tests::{Kubectl, Person, Pty, Server, needs_kubectl};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 const GET: [&str; 2] = ["get", "tokens.ext.cattle.io"];
 
-/// A server, ann, and ann's kubectl with a kubeconfig in the exec form.
+/// A server, ann, and ann's kubectl with a kubeconfig that names `rancher token`.
 struct Scene {
     server: Server,
     admin: Person,
@@ -23,8 +23,17 @@ struct Scene {
 }
 
 impl Scene {
+    /// With the kubeconfig that the server makes where it puts no tokens into kubeconfigs.
     fn start() -> Scene {
-        Scene::with(V1BETA1, true)
+        let scene = Scene::with(V1BETA1, true);
+        let setting = "/apis/management.cattle.io/v3/settings/kubeconfig-generate-token";
+        scene.admin.http.merge(setting, &json!({"value": "false"})).want(200);
+        let kubeconfig = json!({"apiVersion": "ext.cattle.io/v1", "kind": "Kubeconfig", "spec": {}});
+        let made = scene.ann.http.post("/apis/ext.cattle.io/v1/kubeconfigs", &kubeconfig).want(201);
+        let config = made["status"]["value"].as_str().unwrap();
+        assert!(config.contains("rancher") && !config.contains("token:"), "{config}");
+        scene.kubectl.file("config", config);
+        scene
     }
 
     /// `knows_the_authority`: whether client-go passes the cluster on (`provideClusterInfo`).
@@ -50,9 +59,18 @@ impl Scene {
         Scene { server, admin, ann, kubectl }
     }
 
+    /// kubectl, which finds `rancher` on its path.
+    fn get(&self) -> Command {
+        let mut command = self.kubectl.command(&GET);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(self.kubectl.home().to_owned()).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(all).unwrap());
+        command
+    }
+
     /// kubectl at a terminal.
     fn at_terminal(&self) -> Pty {
-        Pty::start(self.kubectl.command(&GET))
+        Pty::start(self.get())
     }
 
     /// The command itself, as a person types it.
@@ -97,7 +115,7 @@ impl Scene {
 
     /// kubectl without anybody in front of it.
     fn unattended(&self) -> Output {
-        self.kubectl.command(&GET).stdin(Stdio::null()).output().unwrap()
+        self.get().stdin(Stdio::null()).output().unwrap()
     }
 
     #[track_caller]
@@ -248,7 +266,7 @@ fn a_home_that_cannot_be_written_costs_a_password_each_time_and_nothing_else() {
     needs_kubectl!();
     let scene = Scene::start();
     for _ in 0..2 {
-        let mut command = scene.kubectl.command(&GET);
+        let mut command = scene.get();
         // Nobody, not even root, can write there.
         command.env("HOME", "/proc");
         let mut pty = Pty::start(command);

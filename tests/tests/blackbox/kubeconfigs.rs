@@ -70,6 +70,10 @@ fn kubectl_makes_a_file_that_kubectl_uses_until_it_is_deleted() {
     let who =
         hers.ok(&["--context", "rancher", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
     assert_eq!(who, ann.id);
+    // So is the cluster `local`, by the way through the proxy.
+    let local =
+        hers.ok(&["--context", "local", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
+    assert_eq!(local, ann.id);
     let listed = hers.ok(&["--context", "rancher", "get", "kubeconfigs", "-o", "wide"]);
     let (head, row) = listed.split_once('\n').unwrap();
     let columns: Vec<&str> = head.split_whitespace().collect();
@@ -197,6 +201,13 @@ fn a_clusters_action_makes_a_file_with_a_token_or_with_the_command() {
     ann.http.post(&action("c-3"), &json!({})).v3_error(403, "PermissionDenied");
     let listed = ids(&ann.http.get("/v3/tokens").want(200));
     assert_eq!(listed.iter().filter(|id| id.starts_with("kubeconfig-")).count(), 3);
+
+    if !eartag_tests::kubectl::missing() {
+        let local = text(&ann.http.post(&action("local"), &json!({})).want(200)["config"]);
+        let kubectl = Kubectl::new(&local, server.tape().clone());
+        let who = kubectl.ok(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
+        assert_eq!(who, ann.id, "kubectl uses the file as it is");
+    }
 
     set(&admin.http, "kubeconfig-generate-token", "false");
     let file = text(&ann.http.post(&action("c-1"), &json!({})).want(200)["config"]);

@@ -609,3 +609,24 @@ async fn what_a_token_backs_is_the_servers_to_say() {
     assert_eq!(kept["metadata"]["labels"][KUBECONFIG_LABEL], json!(name));
     assert_eq!(kept["metadata"]["labels"]["a"], "b");
 }
+
+#[tokio::test]
+async fn a_deletion_succeeds_also_when_the_sweeper_takes_the_record_first() {
+    let scene = Scene::new().await;
+    let ann = person(&scene, "user-ann", "user", &["local"]).await;
+    let (sweeper, _trigger) = crate::sweeper::tests::sweeper(&scene);
+    let sweeping = tokio::spawn(sweeper.run());
+    let mut names = Vec::new();
+    for _ in 0..20 {
+        names.push(ann.made(&scene, json!({})).await.1);
+    }
+    let last = names.split_off(10);
+    for name in &names {
+        let deleted = ann.send(&scene, "DELETE", &format!("{PATH}/{name}"), &Tree::Null).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.body);
+    }
+    let many = ann.send(&scene, "DELETE", PATH, &Tree::Null).await.body;
+    assert_eq!(many["items"].as_array().unwrap().len(), last.len());
+    assert_eq!((stored(&scene, EXT_TOKENS), stored(&scene, KUBECONFIGS)), (0, 0));
+    sweeping.abort();
+}

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use eartag_tests::http::{names, text};
-use eartag_tests::kube_apiserver::{FRONT_PROXY, KubeApiserver};
+use eartag_tests::kube_apiserver::{FRONT_PROXY, KubeApiserver, KubeSetup};
 use eartag_tests::kube_pki::Authority;
-use eartag_tests::people::Minted;
+use eartag_tests::people::{Minted, bind, token};
 use eartag_tests::{
-    Http, Kubectl, Person, Server, Setup, TOKENS, Tape, needs_kube_apiserver, needs_kubectl, wait,
+    Http, Kubectl, MANAGEMENT, Person, Server, Setup, TOKENS, Tape, needs_kube_apiserver, needs_kubectl, wait,
 };
 use serde_json::{Value, json};
 
@@ -28,21 +28,17 @@ struct Extended {
 impl Extended {
     /// Prepares the cluster, starts Eartag, tells the cluster where it is, and waits until it is available there.
     fn start() -> Extended {
-        Extended::with(&[])
+        Extended::of(KubeApiserver::start())
     }
 
-    fn with(args: &[&str]) -> Extended {
-        let kube = KubeApiserver::start();
+    fn of(kube: KubeApiserver) -> Extended {
         // The rights first, so that Eartag can become ready; where it is to be found is not known yet.
         let ca = kube.ca_file();
         install(&kube, &["--port", "1", "--ca", &ca.display().to_string()]);
         let itself = kube.dir().join("eartag.kubeconfig");
         std::fs::write(&itself, acting(&kube, "", "eartag", &[])).unwrap();
-        let mut setup =
+        let setup =
             Setup::default().arg("--aggregated").arg("--kubeconfig").arg(&itself.display().to_string());
-        for arg in args {
-            setup = setup.arg(arg);
-        }
         let server = setup.start();
         let extended = Extended { server, kube };
         let said = extended.install();
@@ -427,4 +423,51 @@ fn install_can_be_run_again_and_takes_nothing_away_from_others() {
     needs_kubectl!();
     let applied = kube.admin().input(&["apply", "--dry-run=server", "-f", "-"], &yaml).ok();
     assert!(applied.contains("apiservice.apiregistration.k8s.io/v1.ext.cattle.io"), "{applied}");
+}
+
+/// The whole of it: the cluster lets people in by our tokens, and hands what they ask of us on to us.
+#[test]
+fn people_who_come_to_the_cluster_with_our_tokens_make_more_of_them() {
+    needs_kube_apiserver!();
+    needs_kubectl!();
+    // Each needs the other to be there first, so the cluster starts with a webhook that leads nowhere, and once more with the right one.
+    let dir = tempfile::tempdir().unwrap();
+    let webhook = dir.path().join("webhook");
+    let nowhere = "apiVersion: v1\nkind: Config\nclusters: [{name: w, cluster: {server: \"https://127.0.0.1:1\"}}]\n\
+                   users: [{name: w, user: {}}]\ncontexts: [{name: w, context: {cluster: w, user: w}}]\ncurrent-context: w\n";
+    std::fs::write(&webhook, nowhere).unwrap();
+    let mut extended = Extended::of(KubeSetup::default().webhook(&webhook, "v1", "0s").start());
+    let admin = extended.server.admin();
+    admin.http.post(&format!("{MANAGEMENT}/clusters"), &json!({"metadata": {"name": "c-1"}})).want(201);
+    let config =
+        admin.http.post("/v3/clusters/c-1?action=generateWebhookConfig", &json!({"version": "v1"})).want(200);
+    std::fs::write(&webhook, text(&config["config"])).unwrap();
+    extended.kube.kill();
+    extended.kube.launch();
+    extended.available();
+
+    let (ann, mine) = extended.person("ann");
+    let rule = json!({"apiGroups": ["management.cattle.io"], "resources": ["clusters"], "resourceNames": ["c-1"], "verbs": ["get"]});
+    let role =
+        json!({"metadata": {"name": "of-the-cluster"}, "displayName": "Of the cluster", "rules": [rule]});
+    admin.http.post(&format!("{MANAGEMENT}/globalroles"), &role).want(201);
+    bind(&admin.http, &ann.id, "of-the-cluster");
+
+    let kubectl = extended.kube.kubectl(&mine.bearer);
+    let value = kubectl.input(&VALUE, EMPTY).ok();
+    assert_eq!(value.len(), 54, "{value:?}");
+    let made = create(&kubectl, "spec:\n  description: My Token\n");
+    assert_eq!(get(&kubectl, &made)["spec"]["userID"], ann.id.as_str());
+    assert_eq!(get(&kubectl, &mine.name)["status"]["current"], true);
+    assert_eq!(cells(&kubectl.ok(&["get", "tokens.ext.cattle.io"])).len(), 4);
+
+    // A token for that cluster alone opens the cluster, and makes none that would open more.
+    let narrow = ann.mint(json!({"clusterName": "c-1"}));
+    let narrow = extended.kube.kubectl(&narrow.bearer);
+    narrow.input(&VALUE, EMPTY).fails();
+    narrow.ok(&["auth", "can-i", "create", "tokens.ext.cattle.io"]);
+
+    // Revoked, it is good for nothing at once, although the cluster still remembers it.
+    ann.http.delete(&token(&mine.name)).want(200);
+    assert!(kubectl.fails(&["get", "tokens.ext.cattle.io"]).contains("Unauthorized"));
 }

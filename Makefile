@@ -39,7 +39,9 @@ fmt: ## Format
 	cargo fmt --all
 
 bench: ## Benchmarks: HTTPS beside a bare handler, a million tokens, the verifier
-	cargo build --release --locked --package eartag --package eartag-benches
+	cargo build --release --locked --package eartag --package eartag-benches --package eartag-tests
 	"$(TARGET_DIR)/release/door"
+	scripts/tools test
+	"$(TARGET_DIR)/release/review"
 	"$(TARGET_DIR)/release/million"
 	cargo bench --locked --package eartag-benches --bench verifier

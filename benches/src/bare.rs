@@ -1,7 +1,8 @@
 //! The yardstick: the least that a server could do which checks a token over HTTPS.
 //!
 //! The same listener options, the same rustls configuration, certificate and HTTP library as Eartag's; a handler that takes the token
-//! apart, computes one SHA3-512 and answers a word. No table, no rules, no store, no object.
+//! apart, computes one SHA3-512 and answers a word. A TokenReview is decoded, its token taken apart and hashed too, and answered with a review of the
+//! same size as ours. No table, no rules, no store, no object.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -55,18 +56,51 @@ pub async fn serve(ca: &Path) -> Result<()> {
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     // A create brings a body; the yardstick reads it as well.
-    let read = body.collect().await.is_ok();
+    let read = body.collect().await.map(http_body_util::Collected::to_bytes);
     let token =
         parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let hash = token
         .and_then(Presented::parse)
         .zip(token.and_then(|token| token.split_once(':')))
         .map(|(_, (_, secret))| SecretHash::sha3(&PlainSecret::new(secret), [7; 8]));
-    let status =
-        if read && std::hint::black_box(hash).is_some() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+    if let (Ok(bytes), true) = (&read, parts.uri.path().ends_with("/tokenreviews"))
+        && let Some(answer) = review(bytes, std::hint::black_box(&hash).is_some())
+    {
+        return Ok(answer);
+    }
+    let status = if read.is_ok() && std::hint::black_box(hash).is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNAUTHORIZED
+    };
     let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// The least of a TokenReview.
+fn review(bytes: &[u8], authenticated: bool) -> Option<Response<Full<Bytes>>> {
+    #[derive(serde::Deserialize)]
+    struct Review<'a> {
+        #[serde(borrow)]
+        spec: Spec<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Spec<'a> {
+        token: &'a str,
+    }
+    let Spec { token } = serde_json::from_slice::<Review<'_>>(bytes).ok()?.spec;
+    Presented::parse(token)?;
+    let (name, secret) = token.split_once(':')?;
+    std::hint::black_box(SecretHash::sha3(&PlainSecret::new(secret), [7; 8]));
+    let answer = format!(
+        r#"{{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{{"creationTimestamp":null}},"spec":{{}},"status":{{"authenticated":{authenticated},"user":{{"extra":{{"principalid":["local://user-00000000"],"requesttokenid":[{name:?}],"username":["somebody"]}},"uid":"00000000-0000-4000-8000-000000000000","username":"user-00000000"}}}}}}"#
+    );
+    let mut response = Response::new(Full::new(Bytes::from(answer)));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    Some(response)
 }
 
 fn serial() -> [u8; 16] {

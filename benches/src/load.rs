@@ -22,7 +22,7 @@ pub struct Round {
     pub processor: Duration,
 }
 
-/// Asks on 64 connections until the time is over or this many answers have come; connections are opened before the clock starts.
+/// Asks on [`CONNECTIONS`] connections until the time is over or this many answers have come; connections are opened before the clock starts.
 ///
 /// `ask` makes the n-th question of a connection.
 ///
@@ -35,8 +35,23 @@ pub async fn round(
     most: usize,
     ask: impl Fn(usize, usize) -> Ask + Send + Sync + 'static,
 ) -> Result<Round> {
-    let ask = Arc::new(ask);
-    let mut connections = try_join_all((0..CONNECTIONS).map(|_| target.connect())).await?;
+    round_on(CONNECTIONS, server, target, time, most, ask).await
+}
+
+/// The same on so many connections.
+///
+/// # Errors
+/// As [`round`].
+pub async fn round_on(
+    connections: usize,
+    server: &Server,
+    target: &Target,
+    time: Duration,
+    most: usize,
+    ask: impl Fn(usize, usize) -> Ask + Send + Sync + 'static,
+) -> Result<Round> {
+    let (ask, each) = (Arc::new(ask), most / connections.max(1));
+    let mut connections = try_join_all((0..connections).map(|_| target.connect())).await?;
     for connection in &mut connections {
         connection.ask(&ask(0, 0)).await?;
     }
@@ -45,7 +60,7 @@ pub async fn round(
         let ask = Arc::clone(&ask);
         tokio::spawn(async move {
             let mut waits = Vec::with_capacity(16_384);
-            for n in 0..most / CONNECTIONS {
+            for n in 0..each {
                 if started.elapsed() >= time {
                     break;
                 }

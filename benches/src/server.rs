@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A running process that said where it answers. Killed when dropped.
+/// A running process. One that was started here is killed when dropped.
 pub struct Server {
-    child: Child,
+    child: Option<Child>,
+    pid: u32,
     /// `127.0.0.1:PORT`.
     pub address: String,
     /// PEM of the authority behind its certificate.
@@ -30,7 +31,7 @@ impl Server {
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data).env("RUST_LOG", "warn");
         let (child, address, started_in) = start(command)?;
         let authority = fs::read(data.join("tls/ca.crt")).context("the server's authority")?;
-        Ok(Self { child, address, authority, started_in })
+        Ok(Self::started(child, address, authority, started_in))
     }
 
     /// This very program as the bare handler (see [`crate::bare`]).
@@ -43,13 +44,23 @@ impl Server {
         command.arg("bare").arg(&file);
         let (child, address, started_in) = start(command)?;
         let authority = fs::read(file).context("the bare handler's authority")?;
-        Ok(Self { child, address, authority, started_in })
+        Ok(Self::started(child, address, authority, started_in))
+    }
+
+    /// A process that somebody else started and ends.
+    #[must_use]
+    pub fn beside(pid: u32, address: String, authority: Vec<u8>) -> Self {
+        Self { child: None, pid, address, authority, started_in: Duration::ZERO }
+    }
+
+    fn started(child: Child, address: String, authority: Vec<u8>, started_in: Duration) -> Self {
+        Self { pid: child.id(), child: Some(child), address, authority, started_in }
     }
 
     /// Resident memory and its highest value so far, in bytes.
     #[must_use]
     pub fn memory(&self) -> (u64, u64) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let kb = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().split(' ').next()?.parse::<u64>().ok()
@@ -60,7 +71,7 @@ impl Server {
     /// Processor time used so far, by user and system together.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         let ticks: u64 = fields.split(' ').skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
@@ -71,9 +82,10 @@ impl Server {
     /// # Errors
     /// It did not end well.
     pub fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process")?;
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no process")?;
+        let mut child = self.child.take().context("somebody else's process")?;
         kill_process(pid, Signal::TERM)?;
-        let status = self.child.wait()?;
+        let status = child.wait()?;
         if !status.success() {
             bail!("the server ended with {status}");
         }
@@ -83,9 +95,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -349,6 +349,11 @@ impl KubeApiserver {
         )
     }
 
+    /// The kube-apiserver's process.
+    pub fn pid(&self) -> u32 {
+        self.apiserver.as_ref().expect("a running kube-apiserver").id()
+    }
+
     /// What the kube-apiserver has logged since its last start.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir().join("kube-apiserver.log")).unwrap_or_default()

@@ -21,7 +21,7 @@ use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::proxy::{self, Proxy, Way};
 use crate::state::State;
-use crate::token_review::authenticate;
+use crate::token_review::{authenticate, short};
 use crate::v3::error::V3Error;
 use crate::v3::reply::Reply;
 use crate::{login, oauth, v1, v3, version};
@@ -65,6 +65,9 @@ impl Door {
         if proxy::serves(path) {
             return self.cluster(request, peer).await;
         }
+        if short::takes(&request) {
+            return self.token_review(request, peer).await;
+        }
         if let Some(response) = v3::view::front(state, &request, peer) {
             return response;
         }
@@ -102,12 +105,11 @@ impl Door {
                 Some(answer) => answer,
                 None => {
                     parts.uri = uri;
-                    self.serve(parts, incoming, caller).await
+                    self.serve(parts, boxed(incoming), caller).await
                 }
             },
             Ok(Way::There(admitted)) => {
-                let body = incoming.map_err(std::io::Error::other).boxed_unsync();
-                let forwarded = self.proxy.forward(state, admitted, parts, body, caller, peer);
+                let forwarded = self.proxy.forward(state, admitted, parts, boxed(incoming), caller, peer);
                 forwarded.await.unwrap_or_else(proxy::Failure::into_response)
             }
             Err(failure) => failure.into_response(),
@@ -146,11 +148,37 @@ impl Door {
             Ok(caller) => caller,
             Err(failure) => return refuse(&failure),
         };
-        self.serve(parts, incoming, caller).await
+        self.serve(parts, boxed(incoming), caller).await
+    }
+
+    /// A TokenReview, by the short way if it can go that.
+    async fn token_review(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let state = &self.state;
+        let (parts, incoming) = request.into_parts();
+        let bytes = match v3::read_body(incoming, short::LARGEST).await {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                let refusal = Refusal::BadRequest("the body could not be read".to_owned());
+                return reply::status(&refusal.status(&Subject::default()), Form::JSON);
+            }
+        };
+        let Ok(permit) = self.writing.clone().try_acquire_owned() else {
+            return reply::status(&too_many().status(&Subject::default()), Form::JSON);
+        };
+        let held = (permit, state.metrics.in_flight(RequestKind::Mutating));
+        match short::answer(state, &parts, &bytes, peer).await {
+            Ok(Some(response)) => return counted(response, held),
+            Ok(None) => drop(held),
+            Err(failure) => return refuse(&failure),
+        }
+        match authn::authenticate(state, &parts, peer).await {
+            Ok(caller) => self.serve(parts, body::full(bytes), caller).await,
+            Err(failure) => refuse(&failure),
+        }
     }
 
     /// What Kubernetes' clients ask this server, once it is known who asks.
-    async fn serve(&self, parts: Parts, incoming: Incoming, caller: Caller) -> Response<Body> {
+    async fn serve(&self, parts: Parts, incoming: Body, caller: Caller) -> Response<Body> {
         let state = &self.state;
         if parts.uri.path().trim_end_matches('/') == "/metrics" {
             return self.metrics(&caller, &parts.headers).await;
@@ -170,7 +198,6 @@ impl Door {
         let held = kind.map(|kind| state.metrics.in_flight(kind));
         let server = state.server_of(&caller);
         let identity = self.identity(caller);
-        let incoming = incoming.map_err(std::io::Error::other).boxed_unsync();
         let response = server.handle(&parts, incoming, identity).await;
         counted(response, (permit, held))
     }
@@ -256,7 +283,9 @@ impl Service for Door {
         let mut response = self.answer(request, peer).await;
         let took_ms = self.state.clock.now().boot_ms.saturating_sub(started_ms);
         let code = response.status().as_u16();
-        let labels = self.labels(&method, response.extensions().get::<RequestInfo>());
+        let labels = response.extensions().get::<RequestLabels>().copied();
+        let labels =
+            labels.unwrap_or_else(|| self.labels(&method, response.extensions().get::<RequestInfo>()));
         #[expect(clippy::cast_precision_loss, reason = "durations in ms are far below 2^52")]
         self.state.metrics.request(&labels, code, took_ms as f64 / 1000.0);
         tracing::debug!(%method, %path, code, took_ms, peer = %peer.addr, "request");
@@ -276,6 +305,10 @@ impl Door {
         let id = eartag_api::meta::Uid::from_random(bytes).to_string();
         HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
+}
+
+fn boxed(incoming: Incoming) -> Body {
+    incoming.map_err(std::io::Error::other).boxed_unsync()
 }
 
 /// The answer counts until its last byte is sent.

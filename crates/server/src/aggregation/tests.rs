@@ -164,6 +164,8 @@ async fn a_token_is_made_only_where_the_cluster_names_a_good_one_of_the_very_use
 #[tokio::test]
 async fn a_token_for_one_cluster_makes_none_for_all() {
     let scene = scene(&["user-aaaaa create tokens"]).await;
+    let cluster = eartag_core::ClusterRecord::default().encode();
+    scene.put(eartag_core::collections::CLUSTERS, "c-1", cluster).await;
     let scoped = user_with_token(&scene, "user-aaaaa", "c-1").await.name;
     assert_eq!(create(&scene, "user-aaaaa", &[&scoped]).await.0, 401);
 }

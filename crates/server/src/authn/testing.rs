@@ -279,7 +279,8 @@ impl Scene {
 }
 
 impl Answer {
-    async fn read(response: Response<Body>) -> Answer {
+    /// Reads a response to its end.
+    pub async fn read(response: Response<Body>) -> Answer {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = if bytes.is_empty() {

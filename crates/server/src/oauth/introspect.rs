@@ -25,7 +25,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let caller = caller(state, parts, peer).await?.ok_or_else(Fault::client)?;
-    let may = async || state.authorizer.authorize(&caller.user, &right()).await.allowed();
+    let may = async || state.authorizer_of(&caller).authorize(&caller.user, &right()).await.allowed();
     if !may().await {
         return Err(Fault::right());
     }

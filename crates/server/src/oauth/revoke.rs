@@ -99,7 +99,7 @@ async fn by_caller(state: &Arc<State>, caller: Caller, face: Face, name: &str) -
             version: info.version.to_owned(),
             ..Attributes::resource("delete", info.group, info.plural, name)
         };
-        if !state.authorizer.authorize(&caller.user, &wants).await.allowed() {
+        if !state.authorizer_of(&caller).authorize(&caller.user, &wants).await.allowed() {
             return Err(Fault::right());
         }
     }

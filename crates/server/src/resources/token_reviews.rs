@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::{schema, take_secret};
 use crate::authn::Caller;
-use crate::token_review::{GROUP, Known, Question, RESOURCE, Reviewer, Unknown};
+use crate::token_review::answer::Status;
+use crate::token_review::{GROUP, Question, RESOURCE, Reviewer, Unknown};
 
 /// The reviews of one version.
 pub struct TokenReviews {
@@ -78,8 +79,8 @@ impl Review for TokenReviews {
             dry_run: cx.dry_run,
         };
         let status = match self.reviewer.review(&question, &*cx.authorizer, "webhook").await {
-            Ok(known) => shown(&known),
-            Err(Unknown::NotGood) => json!({"authenticated": false}),
+            Ok(known) => json!(Status::of(&known)),
+            Err(Unknown::NotGood) => json!(Status::not_good()),
             // An error and no answer: that is neither cached nor taken for a refusal, and asked again (K2, K3).
             Err(Unknown::Busy) => {
                 return Err(Refusal::TooManyRequests {
@@ -100,23 +101,4 @@ impl Review for TokenReviews {
         }
         Ok((asked, None))
     }
-}
-
-fn shown(known: &Known) -> Tree {
-    let mut user = json!({
-        "username": known.token.owner,
-        "uid": known.token.owner_uid.to_string(),
-        "extra": known.extra(),
-    });
-    let mut status = json!({"authenticated": true});
-    if let (Some(user), false) = (user.as_object_mut(), known.groups().is_empty()) {
-        user.insert("groups".to_owned(), known.groups().into());
-    }
-    if let Some(status) = status.as_object_mut() {
-        status.insert("user".to_owned(), user);
-        if !known.audiences.is_empty() {
-            status.insert("audiences".to_owned(), known.audiences.clone().into());
-        }
-    }
-    status
 }

@@ -76,7 +76,7 @@ where
     if parts.method != Method::POST {
         return Err(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let may = async || state.authorizer.authorize(&caller.user, &right()).await.allowed();
+    let may = async || state.authorizer_of(&caller).authorize(&caller.user, &right()).await.allowed();
     if !may().await {
         return Err(StatusCode::FORBIDDEN);
     }

@@ -10,10 +10,11 @@
 //! without such a token asks for this server. Why a token is not good is in logs and metrics only; to the asker all refusals look alike, and all but those of
 //! texts that can be no token of ours cost the same (DEC52).
 
+pub mod answer;
 pub mod authenticate;
 pub mod credential;
+pub mod short;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eartag_api::frame;
@@ -23,7 +24,7 @@ use eartag_core::time::seconds;
 use eartag_core::verifier::{Accepted, Place};
 use eartag_storage::Store;
 
-use crate::authn::{self, CATTLE_AUTHENTICATED, Caller, NotGood, PRINCIPAL, TOKEN_ID, USERNAME};
+use crate::authn::{self, CATTLE_AUTHENTICATED, Caller, NotGood};
 use crate::cluster;
 use crate::metrics::Metrics;
 use crate::observer::Tables;
@@ -195,18 +196,6 @@ impl Reviewer {
 }
 
 impl Known {
-    /// Extras: which token it was, and who logged in. A proxy that passes `requesttokenid` on is believed by us (DEC15).
-    #[must_use]
-    pub fn extra(&self) -> BTreeMap<&'static str, [&str; 1]> {
-        let token = &*self.token;
-        let all = [
-            (TOKEN_ID, token.name.as_str()),
-            (PRINCIPAL, token.principal.name.as_str()),
-            (USERNAME, token.username.as_str()),
-        ];
-        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key, [value])).collect()
-    }
-
     /// The groups that other servers may know. Those of `system:` are each server's own to give (DEC45, kubernetes-api.md K5), and local users are in no others.
     #[must_use]
     pub fn groups(&self) -> &[String] {

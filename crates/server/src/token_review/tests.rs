@@ -194,6 +194,86 @@ async fn askers_need_the_right_and_what_is_no_review_is_a_clear_error() {
 #[tokio::test]
 async fn a_cluster_that_is_gone_asks_no_more() {
     let fleet = Fleet::new().await;
-    let (by, token) = (fleet.token("user-root", "c-9").await, fleet.token("user-root", "").await);
+    let (by, token) = (fleet.token("user-root", "c-1").await, fleet.token("user-root", "").await);
+    assert!(fleet.good(&by, &token).await);
+    let op = eartag_storage::Op::Delete { collection: CLUSTERS, key: b"c-1".to_vec() };
+    let commit = eartag_storage::Commit { ops: vec![op], ..Default::default() };
+    fleet.scene.state.store.commit(commit).await.unwrap();
     assert!(!fleet.good(&by, &token).await);
+}
+
+/// The short way and the long one, asked the same: bytes, code and headers.
+#[tokio::test]
+async fn the_short_way_says_what_the_long_one_says() {
+    let fleet = Fleet::new().await;
+    let state = &fleet.scene.state;
+    let asker = fleet.token("user-root", "c-1").await;
+    let good = fleet.token("user-root", "").await;
+    let elsewhere = fleet.token("user-root", "c-2").await;
+    let anns = fleet.token("user-ann", "").await;
+    let audiences =
+        ["", r#","audiences":[]"#, r#","audiences":["c-1","vault"]"#, r#","audiences":["vault"]"#];
+    let mut short = 0;
+    for token in [good.as_str(), &elsewhere, &anns, "x", "token-nobody:abc", ""] {
+        for audiences in audiences {
+            for version in ["v1", "v1beta1", "v2"] {
+                for status in ["", r#","status":{"user":{}}"#, r#","status":{"authenticated":true}"#] {
+                    let body = format!(
+                        r#"{{"kind":"TokenReview","apiVersion":"authentication.k8s.io/{version}","metadata":{{"creationTimestamp":null}},"spec":{{"token":"{token}"{audiences}}}{status}}}"#
+                    );
+                    let bearer = format!("Bearer {asker}");
+                    let headers = [
+                        ("authorization", bearer.as_str()),
+                        ("content-type", "application/json"),
+                        ("accept", "application/json, */*"),
+                    ];
+                    let (parts, _) = crate::authn::testing::request("POST", V1, &headers, &body).into_parts();
+                    let answer =
+                        short::answer(state, &parts, body.as_bytes(), &fleet.scene.peer).await.unwrap();
+                    let long = fleet.scene.send("POST", V1, &headers, &body).await;
+                    let Some(answer) = answer else {
+                        assert!(long.status == 400 || status.contains("authenticated"), "{body}");
+                        continue;
+                    };
+                    short += 1;
+                    let answer = Answer::read(answer).await;
+                    assert_eq!((answer.status, &answer.body), (long.status, &long.body), "{body}");
+                    assert_eq!(answer.headers, long.headers);
+                }
+            }
+        }
+    }
+    assert_eq!(short, 5 * 4 * 2 * 2);
+    let (parts, _) = crate::authn::testing::request("POST", V1, &[], "").into_parts();
+    let body =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": good}});
+    let nobody = short::answer(state, &parts, body.to_string().as_bytes(), &fleet.scene.peer).await;
+    assert_eq!(nobody.err(), Some(crate::authn::AuthnFailure::Anonymous));
+}
+
+#[test]
+fn only_what_api_servers_send_goes_the_short_way() {
+    let takes = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        short::takes(&crate::authn::testing::request(method, path, headers, ""))
+    };
+    let usual = [
+        ("content-type", "application/json"),
+        ("accept", "application/json, */*"),
+        ("content-length", "300"),
+    ];
+    assert!(takes("POST", V1, &usual) && takes("POST", V1BETA1, &usual));
+    assert!(
+        !takes("GET", V1, &usual)
+            && !takes("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", &usual)
+    );
+    assert!(!takes("POST", &format!("{V1}?dryRun=All"), &usual) && !takes("POST", &format!("{V1}/"), &usual));
+    for (at, value) in
+        [(0, "application/yaml"), (1, "application/yaml"), (1, ""), (2, "20000"), (2, "x"), (2, "")]
+    {
+        let mut other = usual;
+        other[at].1 = value;
+        assert!(!takes("POST", V1, &other), "{value}");
+    }
+    let people = [usual[0], usual[1], usual[2], ("user-agent", "curl/8.0")];
+    assert!(!takes("POST", V1, &people));
 }

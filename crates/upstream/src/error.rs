@@ -113,14 +113,23 @@ fn of_hyper(error: &hyper::Error) -> Option<UpstreamError> {
 }
 
 pub(crate) fn of_tls(error: &rustls::Error) -> UpstreamError {
-    use rustls::CertificateError as E;
-    let rustls::Error::InvalidCertificate(why) = error else { return UpstreamError::Tls };
-    UpstreamError::Untrusted(match why {
-        // Authorities of clusters mostly have the same name: a stranger's then shows only by its signature.
-        E::UnknownIssuer | E::BadSignature => Untrusted::Issuer,
-        E::NotValidForName | E::NotValidForNameContext { .. } => Untrusted::Name,
-        E::Expired | E::ExpiredContext { .. } => Untrusted::Expired,
-        E::NotValidYet | E::NotValidYetContext { .. } => Untrusted::NotYetValid,
-        _ => Untrusted::Other,
-    })
+    match error {
+        rustls::Error::InvalidCertificate(why) => UpstreamError::Untrusted(why.into()),
+        _ => UpstreamError::Tls,
+    }
+}
+
+/// What connections of [`crate::client_config`] fail with. A bad signature is here not an authority's but one in the handshake: somebody shows a certificate of
+/// which he does not have the key.
+impl From<&rustls::CertificateError> for Untrusted {
+    fn from(why: &rustls::CertificateError) -> Self {
+        use rustls::CertificateError as E;
+        match why {
+            E::UnknownIssuer => Untrusted::Issuer,
+            E::NotValidForName | E::NotValidForNameContext { .. } => Untrusted::Name,
+            E::Expired | E::ExpiredContext { .. } => Untrusted::Expired,
+            E::NotValidYet | E::NotValidYetContext { .. } => Untrusted::NotYetValid,
+            _ => Untrusted::Other,
+        }
+    }
 }

@@ -25,5 +25,5 @@ mod tests;
 pub use error::{Untrusted, UpstreamError};
 pub use json::{JsonError, Lines};
 pub use target::{Credential, Target, TargetError};
-pub use tls::client_config;
+pub use tls::{Authorities, ClientCertificate, client_config};
 pub use upstream::{Body, Upstream};

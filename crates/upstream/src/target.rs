@@ -42,7 +42,9 @@ pub enum TargetError {
     #[error("the address of the API server is not of the form https://host[:port][/path]")]
     Url,
     /// The trusted certificates.
-    #[error("the certificate authority is not in PEM form, or holds no certificate that can be read")]
+    #[error(
+        "what is given as certificate authority is damaged, or holds no certificate in PEM form that can be read"
+    )]
     Authority,
     /// None were given, and this machine has none.
     #[error("no certificate authority was given for the API server, and this machine trusts none")]
@@ -60,7 +62,7 @@ pub enum TargetError {
     #[error("the key of the client certificate is not in PEM form, or of a kind that cannot be used")]
     Key,
     /// The two together.
-    #[error("the client certificate and its key do not belong together")]
+    #[error("the client certificate and its key do not fit together")]
     Mismatch,
     /// rustls refuses for a reason that has nothing to do with what was given.
     #[error("TLS cannot be set up")]

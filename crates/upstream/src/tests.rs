@@ -12,12 +12,18 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::testing::{Ca, acceptor, each, listen, serve};
-use crate::{Body, Credential, JsonError, Target, TargetError, Untrusted, Upstream, UpstreamError};
+use crate::{
+    Authorities, Body, ClientCertificate, Credential, JsonError, Target, TargetError, Untrusted, Upstream,
+    UpstreamError, client_config,
+};
 
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -112,9 +118,12 @@ async fn a_client_certificate_is_shown() {
         key_pem: SecretString::from(key),
     };
     let with = |credential| Target { url: "https://127.0.0.1:1".into(), credential, ..Target::default() };
-    let config = crate::client_config(&ca.pem(), &credential(&key_pem)).unwrap();
-    assert!(config.client_auth_cert_resolver.has_certs());
     let ca_pem = ca.pem();
+    let shown =
+        ClientCertificate { certificates_pem: certificates_pem.as_bytes(), key_pem: key_pem.as_bytes() };
+    assert!(!format!("{shown:?}").contains("KEY"));
+    let config = client_config(Authorities::Only(ca_pem.as_bytes()), Some(shown)).unwrap();
+    assert!(config.client_auth_cert_resolver.has_certs());
     let refused =
         |key: &str| Upstream::new(&Target { ca_pem: ca_pem.clone(), ..with(credential(key)) }).unwrap_err();
     assert_eq!(refused(&KeyPair::generate().unwrap().serialize_pem()), TargetError::Mismatch);
@@ -133,6 +142,8 @@ async fn what_cannot_be_used_is_said_before_anything_is_sent() {
     let certificate =
         Credential::Certificate { certificates_pem: "x".into(), key_pem: "y".to_owned().into() };
     assert_eq!(error(Target { credential: certificate, ..base() }), TargetError::Certificate);
+    // Nobody named is not the same as nobody in particular.
+    assert_eq!(client_config(Authorities::Only(b""), None).unwrap_err(), TargetError::Authority);
 }
 
 #[tokio::test]
@@ -154,6 +165,24 @@ async fn a_server_that_is_somebody_else_gets_no_request() {
     (young.not_before, young.not_after) = (date_time_ymd(2101, 1, 1), date_time_ymd(2102, 1, 1));
     let address = at(young).await;
     assert_eq!(refusal(&target(&ca.pem(), address)).await, untrusted(Untrusted::NotYetValid));
+}
+
+#[tokio::test]
+async fn a_certificate_shown_without_its_key_is_no_question_of_who_signed_it() {
+    let ca = Ca::new();
+    let (certificate, _) = ca.issue(here());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivatePkcs8KeyDer::from(KeyPair::generate().unwrap().serialize_der());
+    let key = provider.key_provider.load_private_key(key.into()).unwrap();
+    let stolen =
+        CertifiedKey::new(vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()], key);
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(stolen)));
+    let address = serve(Arc::new(config).into(), |_| async { panic!("a request came through") }).await;
+    assert_eq!(refusal(&target(&ca.pem(), address)).await, UpstreamError::Untrusted(Untrusted::Other));
 }
 
 #[tokio::test]

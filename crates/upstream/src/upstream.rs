@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use crate::connector::Connector;
 use crate::error::{UpstreamError, classify};
 use crate::target::{Credential, Place, Target, TargetError};
-use crate::tls::client_config;
+use crate::tls::{Authorities, ClientCertificate, client_config};
 use crate::waiting::{Progress, Sent};
 
 /// The body of a request.
@@ -51,7 +51,18 @@ impl Upstream {
     /// [`TargetError`]: something in it cannot be used.
     pub fn new(target: &Target) -> Result<Upstream, TargetError> {
         let place = Place::of(target)?;
-        let mut config = client_config(&target.ca_pem, &target.credential)?;
+        let authorities = match target.ca_pem.as_str() {
+            pem if pem.trim().is_empty() => Authorities::Machine,
+            pem => Authorities::Only(pem.as_bytes()),
+        };
+        let certificate = match &target.credential {
+            Credential::Certificate { certificates_pem, key_pem } => Some(ClientCertificate {
+                certificates_pem: certificates_pem.as_bytes(),
+                key_pem: key_pem.expose_secret().as_bytes(),
+            }),
+            Credential::None | Credential::Token(_) => None,
+        };
+        let mut config = client_config(authorities, certificate)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let authorization = match &target.credential {
             Credential::Token(token) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use eartag_upstream::Untrusted;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -264,8 +265,12 @@ impl Client {
             ureq::Error::Io(error) => {
                 match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                     Some(rustls::Error::InvalidCertificate(why)) => {
-                        let stranger = matches!(why, rustls::CertificateError::UnknownIssuer);
-                        ClientError::Untrusted { server, why: untrusted(why), stranger }
+                        let kind = Untrusted::from(why);
+                        ClientError::Untrusted {
+                            server,
+                            why: untrusted(kind, why),
+                            stranger: kind == Untrusted::Issuer,
+                        }
                     }
                     Some(other) => unreachable(format!(
                         "no TLS connection could be made: {}",
@@ -340,14 +345,11 @@ fn proxy(configured: Option<&str>, host: &str, uri: &Uri) -> Result<Option<Proxy
     }
 }
 
-fn untrusted(why: &rustls::CertificateError) -> String {
-    use rustls::CertificateError as E;
-    match why {
-        E::UnknownIssuer => "its certificate is not signed by an authority that is trusted here".into(),
-        E::NotValidForName | E::NotValidForNameContext { .. } => "its certificate is for another name".into(),
-        E::Expired | E::ExpiredContext { .. } => "its certificate has expired".into(),
-        E::NotValidYet | E::NotValidYetContext { .. } => "its certificate is not valid yet".into(),
-        other => format!("its certificate cannot be used ({})", printable(&other.to_string())),
+fn untrusted(kind: Untrusted, why: &rustls::CertificateError) -> String {
+    match kind {
+        Untrusted::Issuer => "its certificate is not signed by an authority that is trusted here".into(),
+        Untrusted::Other => format!("{kind} ({})", printable(&why.to_string())),
+        known => known.to_string(),
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rcgen::{KeyPair, PKCS_ED25519};
 
-use super::fake::{Fake, Shown, own, parameters, signed};
-use super::support::{bad, code, good, run, stderr, stdout};
+use super::fake::{Fake, Shown, authority, own, parameters, signed, signed_by};
+use super::support::{bad, code, eartag, good, run, stderr, stdout};
 
 const SECRET: &str = "bcdfghjklmnpqrstvwxz2456789bcdfghjklmnpqrstvwxz2456789";
 const EMPTY_LIST: &str =
@@ -56,6 +57,29 @@ fn a_certificate_is_checked_against_authority_name_and_time() {
     let error = failure(&fake, &old);
     assert!(error.contains("is not trusted: its certificate has expired"), "{error}");
     assert_eq!(fake.asked(), "");
+}
+
+#[test]
+fn an_authority_of_the_same_name_with_another_key_is_a_stranger_like_any_other() {
+    // So the authorities of all clusters are called.
+    let shown = signed_by("kubernetes", parameters(&["127.0.0.1"]));
+    let fake = Fake::says(&shown, "200 OK", "", EMPTY_LIST);
+    for key in [KeyPair::generate().unwrap(), KeyPair::generate_for(&PKCS_ED25519).unwrap()] {
+        let namesake = authority("kubernetes", key);
+        let error = failure(&fake, &namesake);
+        assert!(error.contains("is not trusted: its certificate is not signed by an authority"), "{error}");
+
+        // A login where the machine trusts the namesake: a person could confirm who it is.
+        let dir = tempfile::tempdir().unwrap();
+        let machine = dir.path().join("machine.crt");
+        fs::write(&machine, namesake.certificate.pem()).unwrap();
+        let token = format!("token-x:{SECRET}");
+        let mut login = eartag(dir.path(), &["login", &fake.url, "-t", &token]);
+        let output = login.env("SSL_CERT_FILE", machine).env_remove("SSL_CERT_DIR").output().unwrap();
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains("nobody can be asked about it here"), "{}", stderr(&output));
+    }
+    assert_eq!(fake.asked(), "", "nothing is sent to a stranger");
 }
 
 #[test]
@@ -195,6 +219,14 @@ fn a_client_certificate_that_does_not_fit_its_key_is_said_and_not_a_crash() {
     let ca = STANDARD.encode(shown.certificate.pem());
     fs::write(dir.path().join(".kube/config"), text.replace(&ca, &STANDARD.encode("no certificate")))
         .unwrap();
+    let error = bad(dir.path(), &["system-token", "list"]);
+    assert!(error.contains("holds no certificate in PEM form"), "{error}");
+
+    // Nobody named is not everybody whom the machine trusts.
+    fs::write(dir.path().join(".kube/empty.crt"), "").unwrap();
+    let named =
+        text.replace(&format!("certificate-authority-data: {ca}"), "certificate-authority: empty.crt");
+    fs::write(dir.path().join(".kube/config"), named).unwrap();
     let error = bad(dir.path(), &["system-token", "list"]);
     assert!(error.contains("holds no certificate in PEM form"), "{error}");
 }

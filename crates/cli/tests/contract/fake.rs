@@ -27,12 +27,26 @@ pub fn own(names: &[&str]) -> Shown {
 
 /// One that an authority signed, which is nowhere to be found.
 pub fn signed(parameters: CertificateParams) -> Shown {
-    let authority = own(&["authority"]);
+    signed_by("authority", parameters)
+}
+
+/// The same, by an authority of this name.
+pub fn signed_by(name: &str, parameters: CertificateParams) -> Shown {
     let key = KeyPair::generate().unwrap();
-    let mut issuing = CertificateParams::default();
-    issuing.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = Issuer::new(issuing, authority.key);
+    let issuer = Issuer::new(issuing(name), KeyPair::generate().unwrap());
     Shown { certificate: parameters.signed_by(&key, &issuer).unwrap(), key }
+}
+
+/// An authority of this name.
+pub fn authority(name: &str, key: KeyPair) -> Shown {
+    Shown { certificate: issuing(name).self_signed(&key).unwrap(), key }
+}
+
+fn issuing(name: &str) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters
 }
 
 /// A request.

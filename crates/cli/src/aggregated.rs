@@ -94,10 +94,10 @@ pub fn upstream(target: kubeconfig::Target) -> Result<Target, String> {
     if target.proxy.is_some() {
         return Err("the kubeconfig names a proxy (proxy-url), which cannot be used here".into());
     }
+    // No text would mean something else to that client: whomever this machine trusts.
     let text = |what: &str, bytes: &[u8]| {
-        std::str::from_utf8(bytes)
-            .map(str::to_owned)
-            .map_err(|_| format!("the kubeconfig's {what} is not in PEM form"))
+        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.trim().is_empty());
+        text.map(str::to_owned).ok_or_else(|| format!("the kubeconfig's {what} is not in PEM form"))
     };
     let ca_pem = match &target.trust {
         Trust::Only(pem) => text("certificate authority", pem)?,
@@ -129,9 +129,13 @@ fn of_pod(host: &str, port: &str, dir: &Path) -> Result<Target, String> {
             .map_err(|error| format!("cannot read {}: {}", path.display(), eartag_server::files::why(&error)))
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let ca_pem = read("ca.crt")?.expose_secret().to_owned();
+    if ca_pem.trim().is_empty() {
+        return Err(format!("{} is empty", dir.join("ca.crt").display()));
+    }
     Ok(Target {
         url: format!("https://{host}:{port}"),
-        ca_pem: read("ca.crt")?.expose_secret().to_owned(),
+        ca_pem,
         tls_server_name: String::new(),
         credential: Credential::Token(read("token")?),
     })
@@ -165,6 +169,8 @@ mod tests {
         let target = of_pod("fd00::1", "443", dir.path()).unwrap();
         assert_eq!((target.url.as_str(), target.ca_pem.as_str()), ("https://[fd00::1]:443", "PEM"));
         assert!(matches!(target.credential, Credential::Token(token) if token.expose_secret() == "abc\n"));
+        std::fs::write(dir.path().join("ca.crt"), "").unwrap();
+        assert!(of_pod("10.0.0.1", "443", dir.path()).unwrap_err().ends_with("ca.crt is empty"));
     }
 
     #[test]
@@ -194,6 +200,13 @@ mod tests {
             write(user);
             assert!(of_kubeconfig(&file).unwrap_err().contains(part), "{user}");
         }
+        write("{token: a}");
+        std::fs::write(dir.path().join("ca.crt"), "\n").unwrap();
+        let named = std::fs::read_to_string(&file).unwrap();
+        let named = named.replace("{server:", "{certificate-authority: ca.crt, server:");
+        std::fs::write(&file, named).unwrap();
+        let error = of_kubeconfig(&file).unwrap_err();
+        assert_eq!(error, "the kubeconfig's certificate authority is not in PEM form");
     }
 
     #[test]

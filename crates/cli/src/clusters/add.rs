@@ -183,6 +183,8 @@ fn credential(id: &str, target: &Target) -> anyhow::Result<Value> {
     Ok(json!({"apiVersion": "management.cattle.io/v3", "kind": "ClusterCredential", "spec": spec}))
 }
 
+/// An empty text would be taken for none: an authority's for trust in whomever the server's machine trusts.
 fn text(pem: Vec<u8>, what: &str) -> anyhow::Result<String> {
-    String::from_utf8(pem).map_err(|_| anyhow::anyhow!("{what} is not in PEM form"))
+    let text = String::from_utf8(pem).ok().filter(|text| !text.trim().is_empty());
+    text.ok_or_else(|| anyhow::anyhow!("{what} is not in PEM form"))
 }

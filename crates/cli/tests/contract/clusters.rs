@@ -163,6 +163,10 @@ fn what_cannot_open_a_cluster_is_refused_before_anything_is_made() {
         let error = bad(scene.home(), &["cluster", "add", "c-1", "--kubeconfig", "cluster.yaml"]);
         assert!(error.contains(says), "{error}");
     }
+    scene.kubeconfig("token: t");
+    fs::write(scene.home().join("ca.pem"), "\n").unwrap();
+    let error = bad(scene.home(), &["cluster", "add", "c-1", "--kubeconfig", "cluster.yaml"]);
+    assert!(error.contains("the certificate authority is not in PEM form"), "{error}");
     assert_eq!(scene.fake.asked(), "");
 }
 

@@ -1,11 +1,13 @@
 //! Clusters as the doors use them: looked up, asked about (DEC44), opened.
 
+use std::sync::Arc;
+
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
-use eartag_apiserver::kind::World;
+use eartag_apiserver::kind::{Cx, World};
 use eartag_apiserver::ops::commit_refusal;
 use eartag_apiserver::refusal::{MODIFIED, Refusal};
-use eartag_apiserver::user::{Attributes, Authorizer, UserInfo};
+use eartag_apiserver::user::{AUTHENTICATED, Attributes, Authorizer, UserInfo};
 pub use eartag_core::cluster::LOCAL;
 use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS, USERS};
 use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret, UserRecord};
@@ -13,6 +15,8 @@ use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Revision, 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::authn::{CATTLE_AUTHENTICATED, Caller};
+use crate::authz::RoleAuthorizer;
 use crate::observer::Tables;
 use crate::pki::PkiError;
 use crate::resources::MANAGEMENT;
@@ -201,6 +205,17 @@ pub async fn keep(
         Err(CommitError::Conflict { .. }) => Err(Refusal::Conflict(MODIFIED.to_owned())),
         Err(error) => Err(commit_refusal(error)),
     }
+}
+
+/// Whether the caller of a request may use a cluster. Of whom another cluster vouches for, our own roles decide all the same: what that cluster's rules say about
+/// clusters is not about ours.
+pub async fn may_use_here(cx: &Cx, tables: &Arc<Tables>, id: &str) -> bool {
+    if !cx.fact::<Caller>().is_some_and(Caller::is_of_the_cluster) {
+        return may_use(&*cx.authorizer, &cx.user, id).await;
+    }
+    let groups = vec![AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
+    let user = UserInfo { name: cx.user.name.clone(), groups, ..UserInfo::default() };
+    may_use(&RoleAuthorizer::new(Arc::clone(tables)), &user, id).await
 }
 
 /// Whether somebody may use a cluster: the right to `get` it, by name (DEC44). Whether it exists is another question.

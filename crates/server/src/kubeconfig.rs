@@ -1,5 +1,7 @@
 //! Kubeconfigs as the doors make them: under which address clients reach this server, and which clusters somebody may have in one (kubeconfig-and-cli.md §1.2).
 
+use std::sync::Arc;
+
 use eartag_apiserver::kind::Cx;
 use eartag_core::collections::CLUSTERS;
 use eartag_core::kubeconfig::{Looked, MOST_CLUSTERS, Server, Target, Wanted};
@@ -9,7 +11,7 @@ use eartag_storage::{Range, RangeError, Scope, Store};
 
 use crate::authn::address::PublicAddress;
 use crate::authn::{Caller, HOST};
-use crate::cluster::{Cluster, may_use};
+use crate::cluster::{Cluster, may_use_here};
 use crate::config::ServerUrl;
 use crate::observer::Tables;
 
@@ -76,11 +78,11 @@ impl Found {
 }
 
 /// Looks a cluster up.
-pub async fn find(store: &Store, cx: &Cx, id: &str) -> Found {
+pub async fn find(store: &Store, tables: &Arc<Tables>, cx: &Cx, id: &str) -> Found {
     let cluster = Cluster::find(store, id);
     let access = match &cluster {
         None => ClusterAccess::Absent,
-        Some(_) if may_use(&*cx.authorizer, &cx.user, id).await => ClusterAccess::Granted,
+        Some(_) if may_use_here(cx, tables, id).await => ClusterAccess::Granted,
         Some(_) => ClusterAccess::Denied,
     };
     Found { id: id.to_owned(), cluster, access }
@@ -96,11 +98,16 @@ pub enum Unfound {
 }
 
 /// Looks up the clusters that are wanted: those that were named, in their order; or as many of all as the caller may use.
-pub async fn find_all(store: &Store, cx: &Cx, wanted: Wanted<'_>) -> Result<Vec<Found>, Unfound> {
+pub async fn find_all(
+    store: &Store,
+    tables: &Arc<Tables>,
+    cx: &Cx,
+    wanted: Wanted<'_>,
+) -> Result<Vec<Found>, Unfound> {
     let mut found = Vec::new();
     if let Wanted::These(ids) = wanted {
         for id in ids {
-            found.push(find(store, cx, id).await);
+            found.push(find(store, tables, cx, id).await);
         }
         return Ok(found);
     }
@@ -108,7 +115,7 @@ pub async fn find_all(store: &Store, cx: &Cx, wanted: Wanted<'_>) -> Result<Vec<
     loop {
         let page = store.range(&range).map_err(Unfound::Store)?;
         for cluster in page.entries.iter().filter_map(Cluster::of) {
-            if may_use(&*cx.authorizer, &cx.user, &cluster.id).await {
+            if may_use_here(cx, tables, &cluster.id).await {
                 if found.len() == MOST_CLUSTERS {
                     return Err(Unfound::TooMany);
                 }

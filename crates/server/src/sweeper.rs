@@ -4,6 +4,7 @@
 //! Every deletion is conditioned on the record being the one that was judged, goes through the bulk lane, and is counted. But for inactive users, what it removes
 //! is dead already: the verifier wants the owner alive and the token unexpired, so nothing here is urgent.
 
+mod clusters;
 mod kubeconfigs;
 mod retention;
 
@@ -25,7 +26,6 @@ use eartag_storage::{
 use tokio::time::{Instant, sleep_until};
 
 use self::retention::Retention;
-use crate::cluster::{TOKENS_FINALIZER, belongings};
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::shutdown::Shutdown;
@@ -35,6 +35,8 @@ use crate::world::SystemWorld;
 const BATCH: usize = 500;
 /// Between two purges of expired tokens (v3-token.md §11): an hour, and up to a tenth more.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
+/// Until a deleted cluster is looked at again whose tokens could not be removed.
+const CLUSTERS_AGAIN: Duration = Duration::from_secs(1);
 /// After a failure of the store.
 const BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -83,7 +85,6 @@ impl Sweeper {
         let from = self.store.revision();
         self.orphans().await?;
         self.hash_marks().await?;
-        self.deleted_clusters().await?;
         let mut tokens = self.watch_tokens()?;
         self.dead_kubeconfigs(Scope::All).await?;
         let mut users = self.store.watch(USERS, Scope::All, from).map_err(|_| Stop::Again)?;
@@ -92,6 +93,7 @@ impl Sweeper {
         let mut settings = self.store.watch(SETTINGS, Scope::All, from).map_err(|_| Stop::Again)?;
         let mut purge_at = Instant::now() + self.first_purge();
         let mut retain_at = Instant::now();
+        let mut clusters_at = Instant::now();
         loop {
             tokio::select! {
                 () = self.shutdown.drained() => return Err(Stop::Shutdown),
@@ -121,7 +123,7 @@ impl Sweeper {
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
                 change = clusters.next() => match change {
-                    Ok(_) => self.deleted_clusters().await?,
+                    Ok(_) => clusters_at = Instant::now(),
                     Err(WatchEnd::Lagged) => return Err(Stop::Again),
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
@@ -130,6 +132,10 @@ impl Sweeper {
                     Err(WatchEnd::Lagged) => return Err(Stop::Again),
                     Err(WatchEnd::Closed) => return Ok(()),
                 },
+                () = sleep_until(clusters_at) => {
+                    let pause = if self.deleted_clusters().await? { PURGE_EVERY } else { CLUSTERS_AGAIN };
+                    clusters_at = Instant::now() + pause;
+                }
                 () = sleep_until(retain_at) => {
                     let pause = self.retention(retention, self.moment()).await?;
                     retain_at = Instant::now() + pause;
@@ -228,42 +234,6 @@ impl Sweeper {
             self.purge(face.collection(), before_ms).await?;
         }
         Ok(())
-    }
-
-    /// Clusters that are being deleted go when no token is restricted to them any more: none shall open a later cluster of the same id.
-    async fn deleted_clusters(&self) -> Result<(), Stop> {
-        let mut pages = Pages::new(CLUSTERS, Scope::All);
-        while let Some(entries) = pages.next(self)? {
-            for entry in &entries {
-                let Some(meta) = frame::meta(entry.value()) else { continue };
-                let held = meta.finalizers.iter().any(|finalizer| finalizer == TOKENS_FINALIZER);
-                if meta.deleted_s.is_some() && held {
-                    self.finish_cluster(entry, meta).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn finish_cluster(&self, entry: &Entry, mut meta: Meta) -> Result<(), Stop> {
-        for face in Face::ALL {
-            self.sweep("tokens_of_deleted_clusters", face.collection(), Scope::All, |token| {
-                Gist::decode(body(token)).is_some_and(|gist| gist.cluster.as_bytes() == entry.key())
-            })
-            .await?;
-        }
-        meta.finalizers.retain(|finalizer| finalizer != TOKENS_FINALIZER);
-        let key = entry.key().to_vec();
-        let ops = if meta.finalizers.is_empty() {
-            let id = String::from_utf8_lossy(entry.key()).into_owned();
-            let mut ops = vec![Op::Delete { collection: CLUSTERS, key }];
-            ops.extend(belongings(&self.store, &self.tables, &id));
-            ops
-        } else {
-            vec![Op::Put { collection: CLUSTERS, key, value: frame::frame(body(entry), &meta) }]
-        };
-        // One that changed meanwhile comes again: this watches them.
-        self.commit_all(vec![unchanged(CLUSTERS, entry)], ops).await.map(drop)
     }
 
     /// Gives legacy tokens the mark of hashed ones, once the feature is on (DEC31). Tokens that are made from then on have it from the start.

@@ -243,3 +243,33 @@ async fn impersonation_is_the_clusters_to_allow() {
     assert_eq!(act("carl").await, 200);
     assert_eq!(act("user-aaaaa").await, 403);
 }
+
+#[tokio::test]
+async fn what_the_cluster_allows_about_users_and_clusters_is_not_about_ours() {
+    let scene = scene(&[
+        "user-ann create passwordchangerequests",
+        "user-ann update users",
+        "user-ann escalate users",
+        "user-ann create kubeconfigs",
+        "user-ann get clusters",
+    ])
+    .await;
+    scene
+        .put(eartag_core::collections::CLUSTERS, "c-1", eartag_core::ClusterRecord::default().encode())
+        .await;
+    let url = eartag_core::SettingRecord { value: "https://tokens.example".to_owned(), env: false };
+    scene.put(eartag_core::collections::SETTINGS, "server-url", url.encode()).await;
+    let token = user_with_token(&scene, "user-ann", "").await;
+    scene.user("user-bob", "bob", None, "").await;
+    let headers = [("x-remote-user", "user-ann"), ("x-remote-extra-requesttokenid", token.name.as_str())];
+    let change = json!({"spec": {"userID": "user-bob", "newPassword": "long enough to be one"}}).to_string();
+    let path = "/apis/ext.cattle.io/v1/passwordchangerequests";
+    let refused = scene.send("POST", path, &headers, &change).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    let path = "/apis/ext.cattle.io/v1/kubeconfigs";
+    let named = json!({"spec": {"clusters": ["c-1"]}}).to_string();
+    assert_eq!(scene.send("POST", path, &headers, &named).await.status, 403);
+    let all = scene.send("POST", path, &headers, r#"{"spec": {"clusters": ["*"]}}"#).await;
+    assert_eq!(all.status, 201, "{}", all.body);
+    assert!(!all.body["status"]["value"].as_str().unwrap().contains("c-1"));
+}

@@ -46,6 +46,7 @@ pub use self::usernames::{Found, Usernames};
 use crate::aggregation;
 use crate::listener::{ClientCertificate, Issuer, Peer};
 use crate::metrics::AuthnResult;
+use crate::proxy;
 use crate::state::State;
 use crate::token_review;
 use crate::token_review::credential::only_asks;
@@ -97,7 +98,7 @@ pub async fn authenticate(state: &State, parts: &Parts, peer: &Peer) -> Result<C
         state.metrics.token_check("request", label);
     }
     let caller = identified.map_err(|(failure, _)| failure)?;
-    impersonate(state, caller, &parts.headers).await.map_err(AuthnFailure::Refused)
+    impersonate(state, caller, parts).await.map_err(AuthnFailure::Refused)
 }
 
 /// Whether what authenticated the caller would still do so: asked again when a body has arrived, and while a watch lasts.
@@ -337,8 +338,14 @@ fn add_group(groups: &mut Vec<String>, group: &str) {
     }
 }
 
-async fn impersonate(state: &State, caller: Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let Some(asked) = impersonation::Asked::parse(headers)? else { return Ok(caller) };
+async fn impersonate(state: &State, caller: Caller, parts: &Parts) -> Result<Caller, Refusal> {
+    let Some(asked) = impersonation::Asked::parse(&parts.headers)? else { return Ok(caller) };
+    // Within its cluster such a token may do what its owner may; here it must not become somebody whose rights end at no cluster.
+    let restricted = caller.token().is_some_and(|token| !token.cluster.is_empty());
+    if restricted && !proxy::serves(parts.uri.path()) {
+        let why = "a token that is restricted to a cluster impersonates nobody outside of it";
+        return Err(Refusal::ForbiddenText(why.to_owned()));
+    }
     let user = asked.authorize(&caller.user, state.authorizer_of(&caller)).await?;
     tracing::info!(real = %caller.user.name, acts_as = %user.name, "impersonation");
     Ok(Caller { impersonator: Some(caller.user), user, ..caller })

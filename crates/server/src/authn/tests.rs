@@ -174,6 +174,9 @@ async fn disabling_the_owner_refuses_the_token_at_once_and_enabling_revives_it()
 #[tokio::test]
 async fn a_restricted_token_is_good_on_paths_of_its_cluster_only() {
     let scene = Scene::new().await;
+    scene
+        .put(eartag_core::collections::CLUSTERS, "c-1", eartag_core::ClusterRecord::default().encode())
+        .await;
     let token = scene.token(&ann(&scene).await, false, "c-1").await;
     let bearer = bearer(&token);
     for (path, good) in

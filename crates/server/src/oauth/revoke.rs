@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use eartag_api::frame;
 use eartag_apiserver::kind::{Cx, Kind};
 use eartag_apiserver::ops::DeleteOptions;
 use eartag_apiserver::refusal::Refusal;
 use eartag_apiserver::user::{AUTHENTICATED, Attributes, UserInfo};
 use eartag_core::Face;
+use eartag_core::record::Gist;
 use eartag_core::verifier::{Accepted, Place, Presented, Reason};
 use http::request::Parts;
 
@@ -100,10 +102,17 @@ async fn by_caller(state: &Arc<State>, caller: Caller, face: Face, name: &str) -
             ..Attributes::resource("delete", info.group, info.plural, name)
         };
         if !state.authorizer_of(&caller).authorize(&caller.user, &wants).await.allowed() {
-            return Err(Fault::right());
+            // Only whoever's token it is learns from the answer that there is one.
+            return if owns(state, &caller, name) { Err(Fault::right()) } else { Ok(()) };
         }
     }
     delete(state, caller, face, name, DeleteOptions::default()).await
+}
+
+fn owns(state: &State, caller: &Caller, name: &str) -> bool {
+    let token = state.tables.verifier.token(name);
+    let body = token.as_ref().and_then(|(_, entry)| frame::split(entry.value()));
+    body.and_then(|(body, _)| Gist::decode(body)).is_some_and(|gist| gist.owner == caller.user.name)
 }
 
 fn kind(state: &State, face: Face) -> &Arc<dyn Kind> {

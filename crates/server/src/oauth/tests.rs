@@ -181,3 +181,20 @@ async fn forms_that_are_none_are_clear_errors() {
         assert_eq!((get.status, &get.headers["allow"]), (405, &HeaderValue::from_static("POST")));
     }
 }
+
+#[tokio::test]
+async fn an_answer_does_not_tell_whether_there_is_a_token_of_somebody_else() {
+    let stage = Stage::new().await;
+    let nobody = stage.scene.user("user-bob", "bob", None, "").await;
+    let bob = stage.token(&nobody, "").await;
+    let by_ann = format!("Bearer {}", stage.token(&stage.ann, "").await);
+    let headers = [("authorization", by_ann.as_str()), ("content-type", "application/json")];
+    let made = stage.scene.send("POST", "/apis/ext.cattle.io/v1/tokens", &headers, "{}").await;
+    let name = made.body["metadata"]["name"].as_str().unwrap().to_owned();
+    for there in [name.clone(), format!("ext/{name}"), "token-zzzzz".to_owned(), "ext/token-zzzzz".to_owned()]
+    {
+        assert_eq!(stage.post(REVOKE, &bob, &there).await.status, 200, "{there}");
+    }
+    let found = stage.scene.state.store.get(eartag_core::collections::EXT_TOKENS, name.as_bytes());
+    assert!(found.is_some(), "and nothing was ended");
+}

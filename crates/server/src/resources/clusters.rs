@@ -70,6 +70,17 @@ pub(super) async fn only_admins(cx: &Cx, verb: Verb, name: &str) -> Result<(), R
     )))
 }
 
+/// The finalizer of the tokens is the sweeper's alone to take off: a manifest that does not name it, as people keep them, does not let tokens of this cluster open
+/// a later one of its id.
+fn keep_finalizer(old: &Meta, new: &mut Meta) {
+    let at = old.finalizers.iter().position(|finalizer| finalizer == TOKENS_FINALIZER);
+    if let Some(at) = at
+        && !new.finalizers.iter().any(|finalizer| finalizer == TOKENS_FINALIZER)
+    {
+        new.finalizers.insert(at.min(new.finalizers.len()), TOKENS_FINALIZER.to_owned());
+    }
+}
+
 /// A record as people see and write it.
 fn spec_of(record: ClusterRecord) -> ClusterSpec {
     let AuthEndpoint { enabled, fqdn, ca_certificates, nodes } = record.auth_endpoint;
@@ -229,6 +240,7 @@ impl Kind for Clusters {
         meta: &mut Meta,
         cx: &Cx,
     ) -> Result<Draft, Refusal> {
+        keep_finalizer(old.meta, meta);
         let before = ClusterRecord::decode(old.body).unwrap_or_default();
         let spec = typed::<Cluster>(asked)?.spec;
         let record = ClusterRecord { version: before.version.clone(), ..record_of(spec) };

@@ -75,6 +75,12 @@ impl PasswordChangeRequests {
                 ChangeError::Refused(refusal) => refusal,
             });
         }
+        if cx.fact::<Caller>().is_some_and(Caller::is_of_the_cluster) {
+            // What the cluster's rules say about users is not about ours.
+            return Err(Refusal::Forbidden(
+                "somebody else's password is not set by way of a cluster".to_owned(),
+            ));
+        }
         require(cx, &Attributes::resource("update", MANAGEMENT, "users", user)).await?;
         rules::may_overrule(&self.tables, cx, user).await?;
         let username = self.username(user)?;

@@ -418,6 +418,13 @@ async fn clusters_are_for_administrators_and_everything_wrong_is_named() {
     let bad = api.create(&*kind, &root, object("c.1", json!({}))).await.map(drop);
     assert!(matches!(bad, Err(Refusal::Invalid(_))), "an id is one label");
     api.create(&*kind, &root, object("c-1", json!({"displayName": "One"}))).await.unwrap();
+    // As a manifest in a repository names no finalizer.
+    let seen = api.get(&*kind, &root, "c-1").await.unwrap();
+    let mut manifest = object("c-1", json!({"displayName": "Two"}));
+    manifest["metadata"]["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
+    let put = api.update(&*kind, &root, "c-1", &Change::Put(manifest)).await.unwrap();
+    assert_eq!(put["metadata"]["finalizers"], seen["metadata"]["finalizers"], "the sweeper's mark stays");
+    assert!(put["metadata"]["finalizers"][0].is_string());
     let change = Change::Merge(json!({"spec": {"apiEndpoint": "https://evil.example"}}));
     assert!(forbidden(api.update(&*kind, &ann, "c-1", &change).await).contains("full access"));
     let delete = api.delete(&*kind, &ann, "c-1", &Default::default()).await.map(drop);

@@ -200,10 +200,26 @@ async fn a_deleted_cluster_takes_its_tokens_with_it_before_its_id_is_free() {
     assert!(api.create(kind, &admin, object.clone()).await.is_err(), "its id is not free");
 
     let (sweeper, _trigger) = sweeper(&scene);
-    assert!(sweeper.deleted_clusters().await.is_ok());
+    assert!(sweeper.deleted_clusters().await.is_ok_and(|finished| finished));
     assert!(!names(&scene, LEGACY_TOKENS).contains(&restricted.name));
     assert_eq!(names(&scene, LEGACY_TOKENS).len(), 1, "others stay");
     assert_eq!(names(&scene, CLUSTERS), ["local"]);
     assert_eq!(names(&scene, USERS), ["user-ann"]);
     api.create(kind, &admin, object).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_its_owner_keeps_changing_goes_with_its_cluster_all_the_same() {
+    let scene = Scene::new().await;
+    let ann = scene.user("user-ann", "ann", None, "user").await;
+    scene.put(CLUSTERS, "c-1", eartag_core::ClusterRecord::default().encode()).await;
+    let restricted = scene.token(&ann, false, "c-1").await;
+    let key = restricted.name.as_bytes();
+    let seen = scene.state.store.get(LEGACY_TOKENS, key).unwrap();
+    // Between the look and the deletion.
+    let op = Op::Put { collection: LEGACY_TOKENS, key: key.to_vec(), value: seen.value().to_vec() };
+    scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+    let (sweeper, _trigger) = sweeper(&scene);
+    assert!(sweeper.remove_token(LEGACY_TOKENS, &seen).await.is_ok());
+    assert!(scene.state.store.get(LEGACY_TOKENS, key).is_none());
 }

@@ -62,7 +62,7 @@ impl Kubeconfigs {
                 format!("error getting local cluster: clusters.management.cattle.io \"{LOCAL}\" not found");
             return Err(Refusal::Internal(why));
         }
-        let found = find_all(store, cx, asked.wanted()).await.map_err(unfound)?;
+        let found = find_all(store, &self.ground.tables, cx, asked.wanted()).await.map_err(unfound)?;
         let looked: Vec<_> = found.iter().map(|found| found.looked()).collect();
         let accepted = accept(&asked, &cx.user.name, &looked).map_err(refusal)?;
         let targets: Vec<Target<'_>> =

@@ -26,7 +26,7 @@ pub(super) use self::ext::Tokens;
 pub use self::issued::kubeconfig_token;
 pub(super) use self::legacy::LegacyTokens;
 use crate::authn::{Caller, TOKEN_ID};
-use crate::cluster::{Cluster, may_use};
+use crate::cluster::{Cluster, may_use_here};
 use crate::observer::Tables;
 use crate::sweeper::owner_exists;
 
@@ -95,18 +95,18 @@ impl Ground {
         if Cluster::find(&self.store, cluster).is_none() {
             return ClusterAccess::Absent;
         }
-        if may_use(&*cx.authorizer, &cx.user, cluster).await {
+        if may_use_here(cx, &self.tables, cluster).await {
             ClusterAccess::Granted
         } else {
             ClusterAccess::Denied
         }
     }
 
-    /// The token that an impersonated request names; it must be a good one of the very user.
+    /// The token that an impersonated request names; it must be a good one of the very user, and good here: one that is restricted to a cluster makes no other.
     fn named_token(&self, cx: &Cx) -> Option<Box<Accepted>> {
         token_id(cx)
             .and_then(|id| self.tables.verifier.resolve(id, cx.now_ms).ok())
-            .filter(|token| token.owner == cx.user.name)
+            .filter(|token| token.owner == cx.user.name && token.cluster.is_empty())
     }
 
     /// Whoever acts as somebody else must name a good token of that user (DEC15): a token that is made lasts longer than the right to impersonate.

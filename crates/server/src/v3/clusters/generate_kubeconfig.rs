@@ -144,6 +144,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_restricted_token_begets_no_other_by_acting_as_somebody() {
+        let scene = Scene::new().await;
+        let restricted = root(&scene, "local").await;
+        let whole = root(&scene, "").await;
+        let name = |bearer: &str| bearer["Bearer ".len()..].split(':').next().unwrap().to_owned();
+        let ask = async |bearer: &str, path: &str, named: &str| {
+            let headers = [
+                ("authorization", bearer),
+                ("content-type", "application/json"),
+                ("impersonate-user", "user-root"),
+                ("impersonate-extra-requesttokenid", named),
+            ];
+            scene.send("POST", path, &headers, "{}").await
+        };
+        let refused = ask(&restricted, LOCAL, &name(&whole)).await;
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert!(refused.body.to_string().contains("restricted to a cluster"), "{}", refused.body);
+        // Nor does its name in the mouth of a token that is not restricted.
+        for path in
+            [LOCAL, "/v3/tokens", "/apis/ext.cattle.io/v1/tokens", "/apis/ext.cattle.io/v1/kubeconfigs"]
+        {
+            let named = ask(&whole, path, &name(&restricted)).await;
+            assert_eq!(named.status, 403, "{path}: {}", named.body);
+            let good = ask(&whole, path, &name(&whole)).await;
+            assert!(matches!(good.status, 200 | 201), "{path}: {}", good.body);
+        }
+    }
+
+    #[tokio::test]
     async fn without_generated_tokens_the_command_logs_in() {
         let scene = Scene::new().await;
         set(&scene, settings::KUBECONFIG_GENERATE, "false").await;

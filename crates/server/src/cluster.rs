@@ -1,7 +1,5 @@
 //! Clusters as the doors use them: looked up, asked about (DEC44), opened.
 
-use std::sync::Arc;
-
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_apiserver::kind::{Cx, World};
@@ -10,13 +8,12 @@ use eartag_apiserver::refusal::{MODIFIED, Refusal};
 use eartag_apiserver::user::{AUTHENTICATED, Attributes, Authorizer, UserInfo};
 pub use eartag_core::cluster::LOCAL;
 use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS, USERS};
-use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret, UserRecord};
+use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret, UserRecord, rbac};
 use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Revision, Store};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::authn::{CATTLE_AUTHENTICATED, Caller};
-use crate::authz::RoleAuthorizer;
 use crate::observer::Tables;
 use crate::pki::PkiError;
 use crate::resources::MANAGEMENT;
@@ -209,13 +206,27 @@ pub async fn keep(
 
 /// Whether the caller of a request may use a cluster. Of whom another cluster vouches for, our own roles decide all the same: what that cluster's rules say about
 /// clusters is not about ours.
-pub async fn may_use_here(cx: &Cx, tables: &Arc<Tables>, id: &str) -> bool {
+pub async fn may_use_here(cx: &Cx, tables: &Tables, id: &str) -> bool {
     if !cx.fact::<Caller>().is_some_and(Caller::is_of_the_cluster) {
         return may_use(&*cx.authorizer, &cx.user, id).await;
     }
-    let groups = vec![AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
-    let user = UserInfo { name: cx.user.name.clone(), groups, ..UserInfo::default() };
-    may_use(&RoleAuthorizer::new(Arc::clone(tables)), &user, id).await
+    let groups = [AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
+    our_roles_allow(tables, &cx.user.name, &groups, id)
+}
+
+/// The same by our own roles, for whoever cannot wait for an answer.
+#[must_use]
+pub fn our_roles_allow(tables: &Tables, user: &str, groups: &[String], id: &str) -> bool {
+    let wants = rbac::Attributes {
+        verb: "get",
+        group: MANAGEMENT,
+        resource: "clusters",
+        subresource: "",
+        name: id,
+        namespace: "",
+        path: None,
+    };
+    tables.rbac.allows(user, groups, &wants)
 }
 
 /// Whether somebody may use a cluster: the right to `get` it, by name (DEC44). Whether it exists is another question.

@@ -17,6 +17,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 
 use crate::authn::{self, AuthnFailure, Caller};
+use crate::cluster::{LOCAL, our_roles_allow};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::proxy::{self, Proxy, Way};
@@ -31,6 +32,9 @@ const MOST_READING: usize = 400;
 /// Requests that write, at once.
 const MOST_WRITING: usize = 200;
 
+/// Introspections and revocations, at once. Their bodies are small and come at once, or not at all.
+const MOST_FORMS: usize = 100;
+
 /// Watches, at once: each costs a few kilobytes.
 const MOST_WATCHING: usize = 20_000;
 
@@ -40,6 +44,7 @@ pub struct Door {
     reading: Arc<Semaphore>,
     writing: Arc<Semaphore>,
     watching: Arc<Semaphore>,
+    forms: Arc<Semaphore>,
     proxy: Proxy,
 }
 
@@ -52,6 +57,7 @@ impl Door {
             reading: bound(MOST_READING),
             writing: bound(MOST_WRITING),
             watching: bound(MOST_WATCHING),
+            forms: bound(MOST_FORMS),
             proxy: Proxy::new(),
         }
     }
@@ -74,7 +80,10 @@ impl Door {
         if login::serves(path) {
             return login::handle(state, request, peer).await;
         }
-        if v3::serves(path) || v1::serves(path) || authenticate::serves(path) || oauth::serves(path) {
+        if oauth::serves(path) {
+            return self.oauth(request, peer).await;
+        }
+        if v3::serves(path) || v1::serves(path) || authenticate::serves(path) {
             return self.rancher(request, peer).await;
         }
         self.kubernetes(request, peer).await
@@ -105,7 +114,7 @@ impl Door {
                 Some(answer) => answer,
                 None => {
                     parts.uri = uri;
-                    self.serve(parts, boxed(incoming), caller).await
+                    self.serve(parts, boxed(incoming), caller, Some(LOCAL)).await
                 }
             },
             Ok(Way::There(admitted)) => {
@@ -131,14 +140,21 @@ impl Door {
         let held = (permit, state.metrics.in_flight(kind));
         let response = if authenticate::serves(request.uri().path()) {
             authenticate::handle(state, request, peer).await
-        } else if oauth::serves(request.uri().path()) {
-            oauth::handle(state, request, peer).await
         } else if v1::serves(request.uri().path()) {
             v1::handle(state, request, peer).await
         } else {
             v3::handle(state, request, peer).await
         };
         counted(response, held)
+    }
+
+    /// Whoever holds a token may end it, so bodies come here from those who have not said who they are: they must not use up what the others need.
+    async fn oauth(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let Ok(permit) = self.forms.clone().try_acquire_owned() else {
+            return oauth::busy();
+        };
+        let held = (permit, self.state.metrics.in_flight(RequestKind::Mutating));
+        counted(oauth::handle(&self.state, request, peer).await, held)
     }
 
     async fn kubernetes(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
@@ -148,7 +164,7 @@ impl Door {
             Ok(caller) => caller,
             Err(failure) => return refuse(&failure),
         };
-        self.serve(parts, boxed(incoming), caller).await
+        self.serve(parts, boxed(incoming), caller, None).await
     }
 
     /// A TokenReview, by the short way if it can go that.
@@ -172,13 +188,19 @@ impl Door {
             Err(failure) => return refuse(&failure),
         }
         match authn::authenticate(state, &parts, peer).await {
-            Ok(caller) => self.serve(parts, body::full(bytes), caller).await,
+            Ok(caller) => self.serve(parts, body::full(bytes), caller, None).await,
             Err(failure) => refuse(&failure),
         }
     }
 
-    /// What Kubernetes' clients ask this server, once it is known who asks.
-    async fn serve(&self, parts: Parts, incoming: Body, caller: Caller) -> Response<Body> {
+    /// What Kubernetes' clients ask this server, once it is known who asks. Those who came by way of a cluster need the right to it for as long as they are answered.
+    async fn serve(
+        &self,
+        parts: Parts,
+        incoming: Body,
+        caller: Caller,
+        by_way_of: Option<&'static str>,
+    ) -> Response<Body> {
         let state = &self.state;
         if parts.uri.path().trim_end_matches('/') == "/metrics" {
             return self.metrics(&caller, &parts.headers).await;
@@ -197,16 +219,20 @@ impl Door {
         };
         let held = kind.map(|kind| state.metrics.in_flight(kind));
         let server = state.server_of(&caller);
-        let identity = self.identity(caller);
+        let identity = self.identity(caller, by_way_of);
         let response = server.handle(&parts, incoming, identity).await;
         counted(response, (permit, held))
     }
 
-    fn identity(&self, caller: Caller) -> Identity {
+    fn identity(&self, caller: Caller, by_way_of: Option<&'static str>) -> Identity {
         let user = caller.user.clone();
         let caller = Arc::new(caller);
         let (state, asked) = (self.state.clone(), caller.clone());
-        let alive = Arc::new(move || authn::still_good(&state, &asked));
+        let alive = Arc::new(move || {
+            let user = &asked.user;
+            let may = |id| our_roles_allow(&state.tables, &user.name, &user.groups, id);
+            authn::still_good(&state, &asked) && by_way_of.is_none_or(may)
+        });
         Identity { user, facts: caller, alive }
     }
 

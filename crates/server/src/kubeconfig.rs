@@ -1,7 +1,5 @@
 //! Kubeconfigs as the doors make them: under which address clients reach this server, and which clusters somebody may have in one (kubeconfig-and-cli.md §1.2).
 
-use std::sync::Arc;
-
 use eartag_apiserver::kind::Cx;
 use eartag_core::collections::CLUSTERS;
 use eartag_core::kubeconfig::{Looked, MOST_CLUSTERS, Server, Target, Wanted};
@@ -78,7 +76,7 @@ impl Found {
 }
 
 /// Looks a cluster up.
-pub async fn find(store: &Store, tables: &Arc<Tables>, cx: &Cx, id: &str) -> Found {
+pub async fn find(store: &Store, tables: &Tables, cx: &Cx, id: &str) -> Found {
     let cluster = Cluster::find(store, id);
     let access = match &cluster {
         None => ClusterAccess::Absent,
@@ -100,7 +98,7 @@ pub enum Unfound {
 /// Looks up the clusters that are wanted: those that were named, in their order; or as many of all as the caller may use.
 pub async fn find_all(
     store: &Store,
-    tables: &Arc<Tables>,
+    tables: &Tables,
     cx: &Cx,
     wanted: Wanted<'_>,
 ) -> Result<Vec<Found>, Unfound> {

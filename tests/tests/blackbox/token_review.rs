@@ -201,9 +201,12 @@ fn what_is_no_question_is_a_clear_error_and_no_token_is_ever_repeated() {
         let reply = asker.post(KUBE_API_AUTH, &review(&long));
         assert_eq!((reply.status, reply.body.len()), (401, 0));
         let form = format!("token={long}");
-        let reply =
-            asker.send("POST", INTROSPECT, "application/x-www-form-urlencoded", Some(form.as_bytes()));
-        assert_eq!(reply.want(200), json!({"active": false}));
+        // No token is so long, and the answer may come before all of it was sent.
+        if let Ok(reply) =
+            asker.try_send("POST", INTROSPECT, "application/x-www-form-urlencoded", Some(form.as_bytes()))
+        {
+            assert_eq!(reply.status, 413);
+        }
     }
     let huge = review(&"x".repeat(4 << 20)).to_string();
     for (path, code) in [(V1, 413), (KUBE_API_AUTH, 413), (INTROSPECT, 413), (REVOKE, 413)] {

@@ -347,6 +347,12 @@ async fn impersonate(state: &State, caller: Caller, parts: &Parts) -> Result<Cal
         return Err(Refusal::ForbiddenText(why.to_owned()));
     }
     let user = asked.authorize(&caller.user, state.authorizer_of(&caller)).await?;
+    // The cluster may hand the request on to us, with that as proof of a token without restriction.
+    if restricted && user.extra.contains_key(TOKEN_ID) {
+        return Err(Refusal::ForbiddenText(
+            "a token that is restricted to a cluster names no other".to_owned(),
+        ));
+    }
     tracing::info!(real = %caller.user.name, acts_as = %user.name, "impersonation");
     Ok(Caller { impersonator: Some(caller.user), user, ..caller })
 }

@@ -188,6 +188,30 @@ async fn a_restricted_token_is_good_on_paths_of_its_cluster_only() {
 }
 
 #[tokio::test]
+async fn a_restricted_token_impersonates_in_its_cluster_only_and_names_no_other_token() {
+    let scene = Scene::new().await;
+    let cluster = eartag_core::ClusterRecord::default().encode();
+    scene.put(eartag_core::collections::CLUSTERS, "c-1", cluster).await;
+    let root = scene.user("user-root", "root", None, "admin").await;
+    ann(&scene).await;
+    let bearer = bearer(&scene.token(&root, false, "c-1").await);
+    let whole = scene.token(&root, false, "").await;
+    let proxied = "/k8s/clusters/c-1/api/v1/pods";
+    let named = ("impersonate-extra-requesttokenid", whole.name.as_str());
+    for (path, extra, good) in [
+        (proxied, None, true),
+        (proxied, Some(named), false),
+        ("/v3/clusters/c-1", None, false),
+        ("/v3/clusters/c-1", Some(named), false),
+    ] {
+        let mut headers = vec![("authorization", bearer.as_str()), ("impersonate-user", "user-root")];
+        headers.extend(extra);
+        let answer = authenticate(&scene.state, &parts("GET", path, &headers), &scene.peer).await;
+        assert_eq!(answer.is_ok(), good, "{path} {extra:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_cookie_alone_does_not_change_anything() {
     let scene = Scene::new().await;
     let token = scene.token(&ann(&scene).await, true, "").await;

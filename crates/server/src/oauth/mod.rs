@@ -14,10 +14,11 @@ mod revoke;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use eartag_apiserver::Tree;
-use eartag_apiserver::http::body::{self, LARGEST};
+use eartag_apiserver::http::body;
 use eartag_apiserver::refusal::{Refusal, Subject};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
@@ -34,6 +35,17 @@ const INTROSPECT: &str = "/oauth2/introspect";
 const REVOKE: &str = "/oauth2/revoke";
 /// So many members may a form have; ours have two.
 const MOST_MEMBERS: usize = 16;
+
+/// Largest form, in bytes: a token has less than 400, and what is larger is none.
+const LARGEST: usize = 16 << 10;
+/// How long a form may take to arrive: nobody has said yet who they are.
+const FORM_TIME: Duration = Duration::from_secs(5);
+
+/// The answer where too much goes on already.
+#[must_use]
+pub fn busy() -> Response<Body> {
+    Fault::busy().into_response()
+}
 
 /// Whether a path belongs to these doors.
 #[must_use]
@@ -93,7 +105,7 @@ impl Fault {
     }
 
     fn busy() -> Fault {
-        let why = "too many slow checks at the moment, please try again later";
+        let why = "too much goes on at the moment, please try again later";
         let fault = Fault::of(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", why);
         Fault { retry_after_s: Some(1), ..fault }
     }
@@ -165,9 +177,11 @@ where
     if body::content_type(&parts.headers) != "application/x-www-form-urlencoded" {
         return Err(Fault::request("the body must be of the type application/x-www-form-urlencoded"));
     }
-    let bytes = read_body(incoming, LARGEST).await.map_err(|error| match error.status {
+    let read = tokio::time::timeout(FORM_TIME, read_body(incoming, LARGEST)).await;
+    let slow = || Fault::of(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body took too long");
+    let bytes = read.map_err(|_| slow())?.map_err(|error| match error.status {
         413 => Fault::of(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "the body is too large"),
-        408 => Fault::of(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body took too long"),
+        408 => slow(),
         _ => Fault::request("the body could not be read"),
     })?;
     let mut found = None;

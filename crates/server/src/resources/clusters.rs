@@ -154,8 +154,12 @@ fn field_error(wrong: Wrong) -> FieldError {
     FieldError::invalid(wrong.field, wrong.value, wrong.why)
 }
 
-/// Clusters whose visibility is asked one by one.
-const MOST_ASKED: usize = 1000;
+/// Clusters that are looked at before others get their turn.
+const PAGE: usize = 500;
+
+fn unreadable() -> Refusal {
+    Refusal::Internal("the clusters could not be read".to_owned())
+}
 
 #[async_trait]
 impl Kind for Clusters {
@@ -173,16 +177,21 @@ impl Kind for Clusters {
         if !matches!(verb, Verb::List | Verb::Watch) || may_use(&*cx.authorizer, &cx.user, "").await {
             return Ok(Scope::All);
         }
-        let range =
-            Range { collection: CLUSTERS, scope: Scope::All, after: None, limit: MOST_ASKED, at: None };
-        let known = self.store.range(&range).map(|page| page.entries).unwrap_or_default();
+        let mut range = Range { collection: CLUSTERS, scope: Scope::All, after: None, limit: PAGE, at: None };
         let mut visible = Vec::new();
-        for entry in &known {
-            if may_use(&*cx.authorizer, &cx.user, &name_of(entry)).await {
-                visible.push(entry.key().to_vec());
+        loop {
+            let page = self.store.range(&range).map_err(|_| unreadable())?;
+            for entry in &page.entries {
+                if may_use(&*cx.authorizer, &cx.user, &name_of(entry)).await {
+                    visible.push(entry.key().to_vec());
+                }
             }
+            if !page.more {
+                return Ok(Scope::names(visible));
+            }
+            range.after = page.entries.last().map(|entry| entry.key().to_vec());
+            tokio::task::yield_now().await;
         }
-        Ok(Scope::names(visible))
     }
 
     fn default_base(&self, _asked: &Tree, _cx: &Cx) -> Option<String> {

@@ -78,7 +78,7 @@ fn kubeconfig(base: &str, version: &str, authorities: &str, id: &str, token: &Se
         "# For the API server of the cluster {id}:\n\
          #   --authentication-token-webhook-config-file=<this file>\n\
          #   --authentication-token-webhook-version={version}\n\
-         #   --authentication-token-webhook-cache-ttl=10s\n\
+         #   --authentication-token-webhook-cache-ttl=0s\n\
          apiVersion: v1\nkind: Config\nclusters:\n- name: eartag\n  cluster:\n    server: {server}\n{trust}\
          users:\n- name: {user}\n  user:\n    token: {token}\n\
          contexts:\n- name: eartag\n  context:\n    cluster: eartag\n    user: {user}\ncurrent-context: eartag\n",

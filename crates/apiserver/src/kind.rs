@@ -260,6 +260,12 @@ pub trait Kind: Send + Sync + 'static {
         crate::ops::uid_differs(sent, stored)
     }
 
+    /// The kind's own part of an object that is still being made ([`Draft::sequel`]), changed so that the making stops at its next commit; `None` if nothing is being made.
+    /// A deletion stores it before all else, in a commit of its own: it must not lose against a maker who changes the object again and again.
+    fn stopped(&self, _old: &Stored<'_>, _cx: &Cx) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What ends with an object and takes commits of its own, before the object itself goes or is marked. The preconditions hold, and it is no dry run. The object may
     /// change meanwhile, and then this is asked again. What it answers is said to a client whose deletion fails afterwards.
     async fn ending(

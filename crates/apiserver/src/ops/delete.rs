@@ -42,6 +42,9 @@ pub struct DeletedMany {
 /// A reply shows at most this many deleted objects, so that it stays bounded.
 pub const SHOWN: usize = 10_000;
 
+/// How often it is tried to stop the making of an object: more often than any making changes it.
+const STOP_ATTEMPTS: usize = 1000;
+
 impl Api {
     /// Deletes an object, or marks it for deletion while finalizers hold it.
     pub async fn delete(
@@ -106,6 +109,47 @@ impl Api {
         })
     }
 
+    /// Checks the preconditions and, unless it is a dry run, stops the making of an object that is not complete. Nothing else of a deletion comes before that, so
+    /// each try is as short as one of the maker's. `None`: it is another object now, or none.
+    async fn stop_making(
+        &self,
+        kind: &dyn Kind,
+        cx: &Cx,
+        mut record: Record,
+        options: &DeleteOptions,
+    ) -> Result<Option<Record>, Refusal> {
+        let collection = kind.collection();
+        for _ in 0..STOP_ATTEMPTS {
+            let revision = record.entry.modified();
+            check_preconditions(options, &record.meta.uid.to_string(), &revision.to_string())?;
+            let stopped = if cx.dry_run { None } else { kind.stopped(&record.stored(), cx) };
+            let Some(body) = stopped else { return Ok(Some(record)) };
+            let key = record.entry.key().to_vec();
+            let value = frame(&body, &record.meta);
+            let commit = Commit {
+                conditions: vec![Condition::ModRevision { collection, key: key.clone(), revision }],
+                ops: vec![Op::Put { collection, key: key.clone(), value }],
+                lane: Lane::Interactive,
+            };
+            let put = match self.store.commit(commit).await {
+                Ok(put) => Some(put),
+                Err(CommitError::Conflict { .. } | CommitError::Unknown) => None,
+                Err(error) => return Err(commit_refusal(error)),
+            };
+            let newest = self.store.get(collection, &key).and_then(|entry| Record::of(entry).ok());
+            let Some(newest) = newest.filter(|newest| newest.meta.uid == record.meta.uid) else {
+                return Ok(None);
+            };
+            if put == Some(newest.entry.modified()) {
+                // The preconditions held when it was stopped.
+                return Ok(Some(newest));
+            }
+            record = newest;
+            tokio::task::yield_now().await;
+        }
+        Err(Refusal::Conflict(MODIFIED.to_owned()))
+    }
+
     /// `None`: lost a race, try again on the newest.
     async fn try_delete(
         &self,
@@ -118,7 +162,7 @@ impl Api {
     ) -> Result<Option<Deleted>, Refusal> {
         let collection = kind.collection();
         let key = entry.key().to_vec();
-        let revision = entry.modified();
+        let mut revision = entry.modified();
         let mut op = Op::Delete { collection, key: key.clone() };
         let mut also = Vec::new();
         let mut gone = true;
@@ -127,7 +171,11 @@ impl Api {
         // A corrupt record has no metadata to obey, and must be deletable (DEC23).
         if let Ok(record) = Record::of(entry.clone()) {
             uid = record.meta.uid.to_string();
-            check_preconditions(options, &uid, &revision.to_string())?;
+            let Some(record) = self.stop_making(kind, cx, record, options).await? else { return Ok(None) };
+            if record.entry.modified() != revision {
+                revision = record.entry.modified();
+                object = show_entry(kind, &record.entry, cx);
+            }
             if !cx.dry_run {
                 *ended = kind.ending(&record.stored(), cx, lane).await?.or(*ended);
             }

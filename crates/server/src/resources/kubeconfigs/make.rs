@@ -18,7 +18,7 @@ use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Scope, Sto
 use secrecy::SecretString;
 
 use super::super::EXT;
-use super::super::tokens::{Drawn, refusal as token_refusal};
+use super::super::tokens::{Drawn, Ground, refusal as token_refusal};
 use super::{Kubeconfigs, refusal};
 use crate::cluster::{Cluster, LOCAL};
 use crate::kubeconfig::{Address, Unfound, find_all};
@@ -27,6 +27,8 @@ use crate::kubeconfig::{Address, Unfound, find_all};
 const VALUE: &[&str] = &["status", "value"];
 /// How often a record that changes at the same time, or a name that is taken, is tried anew.
 const ATTEMPTS: usize = 8;
+/// Said to who makes it, and by the record while something holds it.
+pub(super) const DELETED: &str = "the kubeconfig was deleted while it was being made";
 
 impl Kubeconfigs {
     /// Checks what is asked in the order of the reference, and draws up the record, its tokens and the file.
@@ -119,8 +121,9 @@ impl Kubeconfigs {
                 draft.also.push(first.op());
             }
             if tokens.len() > 1 {
-                let store = store.clone();
-                draft.sequel = Some(Box::new(Others { store, name: name.to_owned(), uid, plan, tokens }));
+                let (ground, owner) = (self.ground.clone(), record.owner.clone());
+                draft.sequel =
+                    Some(Box::new(Others { ground, owner, name: name.to_owned(), uid, plan, tokens }));
             }
         }
         draft.body = record.encode();
@@ -162,7 +165,8 @@ fn mention(token: &Drawn, cx: &Cx) -> Mention {
 
 /// Stores the tokens behind the first one, each together with its mention, and the last one with the word that all is done.
 pub(super) struct Others {
-    store: Store,
+    ground: Ground,
+    owner: String,
     name: String,
     uid: Uid,
     plan: Plan,
@@ -173,14 +177,28 @@ pub(super) struct Others {
 impl Sequel for Others {
     async fn run(mut self: Box<Self>, cx: &Cx) -> Result<Option<Once>, Refusal> {
         for at in 1..self.tokens.len() {
-            if let Err(why) = self.store_one(at, cx).await {
-                let of = self.plan.users().get(at).map(|user| user.cluster.as_str()).unwrap_or_default();
-                let text = match of {
-                    "" => format!("error creating kubeconfig token: {why}"),
-                    cluster => format!("error creating kubeconfig token for cluster {cluster}: {why}"),
-                };
-                self.failed(&why, cx).await;
-                return Err(Refusal::Internal(text));
+            // Asked anew: others may be made for the same user at the same time.
+            let allowed = self.ground.within_quota(cx, &self.owner, EXT, 1).await;
+            let stored = match allowed {
+                Ok(()) => self.store_one(at, cx).await,
+                Err(why) => Err(Fault::Quota(why)),
+            };
+            match stored {
+                Ok(()) => {}
+                Err(Fault::Stopped(why)) => return Err(Refusal::Conflict(why)),
+                Err(Fault::Quota(why)) => {
+                    self.failed("the user may have no more tokens", cx).await;
+                    return Err(why);
+                }
+                Err(Fault::Failed(why)) => {
+                    let of = self.plan.users().get(at).map(|user| user.cluster.as_str()).unwrap_or_default();
+                    let text = match of {
+                        "" => format!("error creating kubeconfig token: {why}"),
+                        cluster => format!("error creating kubeconfig token for cluster {cluster}: {why}"),
+                    };
+                    self.failed(&why, cx).await;
+                    return Err(Refusal::Internal(text));
+                }
             }
         }
         let bearers: Vec<PlainSecret> = self.tokens.iter().map(Drawn::bearer).collect();
@@ -188,28 +206,51 @@ impl Sequel for Others {
     }
 }
 
+/// Why a token was not stored.
+enum Fault {
+    /// Somebody ended the making, and the record says so already, if it is there at all.
+    Stopped(String),
+    /// The user has too many, or it cannot be told.
+    Quota(Refusal),
+    /// All else.
+    Failed(String),
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Fault {
+        Fault::Failed(why)
+    }
+}
+
 impl Others {
-    async fn store_one(&mut self, at: usize, cx: &Cx) -> Result<(), String> {
+    async fn store_one(&mut self, at: usize, cx: &Cx) -> Result<(), Fault> {
         let last = at + 1 == self.tokens.len();
         for _ in 0..ATTEMPTS {
             let Some(token) = self.tokens.get_mut(at) else { return Ok(()) };
-            let (entry, mut record) = own(&self.store, &self.name, self.uid)?;
+            let own = own(&self.ground.store, &self.name, self.uid);
+            let (entry, mut record) = own.ok_or_else(|| Fault::Stopped(DELETED.to_owned()))?;
             if record.tokens.iter().any(|known| known.uid == token.uid) {
                 // The outcome of the last attempt was unknown, and it was this.
                 return Ok(());
+            }
+            if record.summary != KubeconfigSummary::Pending {
+                // A deletion, or the sweeper because it took too long.
+                return Err(Fault::Stopped(
+                    record.failure.map_or(DELETED.to_owned(), |failure| failure.message),
+                ));
             }
             record.tokens.push(mention(token, cx));
             if last {
                 record.summary = KubeconfigSummary::Complete;
             }
-            let conditions = token.conditions(&self.store).map_err(|why| why.to_string())?;
+            let conditions = token.conditions(&self.ground.store).map_err(|why| why.to_string())?;
             let conditions = std::iter::once(unchanged(&entry)).chain(conditions);
             let ops = vec![put(&entry, &record)?, token.op()];
             let commit = Commit { conditions: conditions.collect(), ops, lane: Lane::Bulk };
-            match self.store.commit(commit).await {
+            match self.ground.store.commit(commit).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict { condition }) if condition == 1 + Drawn::OWNER => {
-                    return Err("the user was deleted meanwhile".to_owned());
+                    return Err(Fault::Failed("the user was deleted meanwhile".to_owned()));
                 }
                 Err(CommitError::Conflict { condition })
                     if condition.checked_sub(1).is_some_and(|at| Drawn::NAME.contains(&at)) =>
@@ -218,23 +259,26 @@ impl Others {
                 }
                 // Somebody changed the record or the cluster.
                 Err(CommitError::Conflict { .. } | CommitError::Unknown) => {}
-                Err(error) => return Err(said(error)),
+                Err(error) => return Err(Fault::Failed(said(error))),
             }
         }
-        Err("the record changes too often".to_owned())
+        Err(Fault::Failed("the record changes too often".to_owned()))
     }
 
     /// Leaves the record in a state that says what happened, with the names of the tokens that were made: deleting it revokes them.
     async fn failed(&self, why: &str, cx: &Cx) {
         for _ in 0..ATTEMPTS {
-            let Ok((entry, mut record)) = own(&self.store, &self.name, self.uid) else { return };
+            let Some((entry, mut record)) = own(&self.ground.store, &self.name, self.uid) else { return };
+            if record.summary != KubeconfigSummary::Pending {
+                return;
+            }
             record.summary = KubeconfigSummary::Error;
             let message = why.to_owned();
             record.failure =
                 Some(KubeconfigFailure { step: KubeconfigStep::Token, message, at_s: cx.now_s() });
             let Ok(op) = put(&entry, &record) else { return };
             let commit = Commit { conditions: vec![unchanged(&entry)], ops: vec![op], lane: Lane::Bulk };
-            match self.store.commit(commit).await {
+            match self.ground.store.commit(commit).await {
                 Ok(_) => return,
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => {
@@ -247,13 +291,12 @@ impl Others {
     }
 }
 
-/// The record that was stored first, as it is now.
-fn own(store: &Store, name: &str, uid: Uid) -> Result<(Entry, KubeconfigRecord), String> {
-    let gone = || "the kubeconfig was deleted meanwhile".to_owned();
-    let entry = store.get(KUBECONFIGS, name.as_bytes()).ok_or_else(gone)?;
-    frame::head(entry.value()).filter(|head| head.uid == uid && !head.deleted).ok_or_else(gone)?;
-    let record = frame::split(entry.value()).and_then(|(body, _)| KubeconfigRecord::decode(body));
-    Ok((entry, record.ok_or_else(gone)?))
+/// The record that was stored first, as it is now, unless it was deleted.
+fn own(store: &Store, name: &str, uid: Uid) -> Option<(Entry, KubeconfigRecord)> {
+    let entry = store.get(KUBECONFIGS, name.as_bytes())?;
+    frame::head(entry.value()).filter(|head| head.uid == uid && !head.deleted)?;
+    let record = frame::split(entry.value()).and_then(|(body, _)| KubeconfigRecord::decode(body))?;
+    Some((entry, record))
 }
 
 fn put(entry: &Entry, record: &KubeconfigRecord) -> Result<Op, String> {

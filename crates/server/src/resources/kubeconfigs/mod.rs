@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! create ── rules, clusters, Plan ──► commit: record + its first token ──► commit: record + the next one … ──► the file, once
-//! delete ── each token in a commit of its own ──► the record
+//! delete ── what is still being made: commit: it failed, at which its making stops ──► each token in a commit of its own ──► the record
 //! the last token goes otherwise ──► the sweeper removes the record
 //! ```
 //!
@@ -32,7 +32,7 @@ use eartag_core::features::Feature;
 use eartag_core::kubeconfig::{
     KubeconfigRefusal, KubeconfigRefusalKind, MAX_CLUSTERS_BYTES, MOST_CLUSTERS, UpdateKubeconfig, update,
 };
-use eartag_core::record::KubeconfigStep;
+use eartag_core::record::{KubeconfigFailure, KubeconfigStep, KubeconfigSummary};
 use eartag_core::{Face, KubeconfigRecord, Lifetime};
 use eartag_storage::{CollectionId, Lane, Scope, Store};
 use serde_json::{Value, json};
@@ -198,6 +198,13 @@ impl Kind for Kubeconfigs {
             return Ok(Draft::of(old.body.to_vec()));
         }
         Ok(Draft::of(updated.encode()))
+    }
+
+    fn stopped(&self, old: &Stored<'_>, cx: &Cx) -> Option<Vec<u8>> {
+        let record = decode(old).ok().filter(|record| record.summary == KubeconfigSummary::Pending)?;
+        let message = make::DELETED.to_owned();
+        let failure = Some(KubeconfigFailure { step: KubeconfigStep::Token, message, at_s: cx.now_s() });
+        Some(KubeconfigRecord { summary: KubeconfigSummary::Error, failure, ..record }.encode())
     }
 
     /// Revokes at once whatever finalizers hold the record.

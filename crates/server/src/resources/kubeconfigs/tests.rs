@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod midway;
+
 use std::sync::atomic::Ordering;
 
 use eartag_api::meta::{Meta, Uid};
@@ -470,52 +472,6 @@ async fn a_kubeconfig_goes_with_the_last_of_its_tokens_and_with_its_user() {
     delete_entry(&scene, USERS, "user-ann").await;
     assert!(sweeper.orphans().await.is_ok());
     assert_eq!((stored(&scene, KUBECONFIGS), stored(&scene, EXT_TOKENS)), (0, 0));
-}
-
-#[tokio::test]
-async fn what_fails_midway_names_the_tokens_that_were_made() {
-    let scene = Scene::new().await;
-    clusters(&scene).await;
-    let ann = person(&scene, "user-ann", "user", &["c-2", "c-3"]).await;
-    let kind = Kubeconfigs::new(scene.state.tables.clone(), scene.state.store.clone(), None).unwrap();
-    // A request with ann's token, cut in two where the library commits.
-    let mut cx = scene.cx(ann.name);
-    let named = ann.bearer.trim_start_matches("Bearer ").split(':').next().unwrap().to_owned();
-    cx.user.extra.insert("requesttokenid".into(), vec![named]);
-    cx.user.extra.insert("requesthost".into(), vec!["a.example".into()]);
-    let mut meta = Meta { uid: Uid::from_random([6; 16]), created_s: cx.now_s(), ..Meta::default() };
-    let asked = json!({"spec": {"clusters": ["c-2", "c-3"]}});
-    let draft =
-        kind.admit("kubeconfig-abcde", &asked, &mut meta, &cx).await.map_err(|r| format!("{r:?}")).unwrap();
-    assert!(draft.once.is_none(), "nothing is shown before all is done");
-    let value = frame::frame(&draft.body, &meta);
-    let put = Op::Put { collection: KUBECONFIGS, key: b"kubeconfig-abcde".to_vec(), value };
-    let ops = std::iter::once(put).chain(draft.also).collect();
-    scene
-        .state
-        .store
-        .commit(Commit { ops, conditions: draft.conditions, ..Commit::default() })
-        .await
-        .unwrap();
-    let record = || {
-        let entry = scene.state.store.get(KUBECONFIGS, b"kubeconfig-abcde").unwrap();
-        KubeconfigRecord::decode(frame::split(entry.value()).unwrap().0).unwrap()
-    };
-    assert_eq!((record().summary, record().tokens.len()), (KubeconfigSummary::Pending, 1));
-
-    delete_entry(&scene, USERS, ann.name).await;
-    let refused = draft.sequel.unwrap().run(&cx).await.map(drop);
-    assert_eq!(
-        refused,
-        Err(Refusal::Internal(
-            "error creating kubeconfig token for cluster c-2: the user was deleted meanwhile".into()
-        ))
-    );
-    let record = record();
-    assert_eq!((record.summary, record.tokens.len()), (KubeconfigSummary::Error, 1));
-    let shown: Vec<String> = conditions(&record).into_iter().map(|c| c.kind).collect();
-    assert_eq!(shown, ["TokenCreated", "FailedToCreateToken"]);
-    assert_eq!(stored(&scene, EXT_TOKENS), 1, "the one that it names");
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ const MAX_METADATA: usize = 32 << 10;
 pub const MOST_TOKENS: u64 = 50_000;
 
 /// What both lenses stand on.
+#[derive(Clone)]
 pub(super) struct Ground {
     pub(super) tables: Arc<Tables>,
     pub(super) store: Store,

@@ -109,39 +109,6 @@ async fn a_kubeconfig_that_finalizers_hold_says_that_its_making_was_stopped() {
 }
 
 #[tokio::test]
-async fn a_deletion_wins_over_a_making_that_changes_the_record_all_the_time() {
-    let scene = Scene::new().await;
-    let ids: Vec<String> = (0..100).map(|at| format!("c-{at:03}")).collect();
-    for id in &ids {
-        let auth_endpoint =
-            AuthEndpoint { enabled: true, fqdn: "api.example".into(), ..AuthEndpoint::default() };
-        let cluster = ClusterRecord { display_name: id.clone(), auth_endpoint, ..ClusterRecord::default() };
-        scene.put(CLUSTERS, id, cluster.encode()).await;
-    }
-    let names: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let ann = person(&scene, "user-ann", "user", &names).await;
-    let store = &scene.state.store;
-    for many in [false, true, false, true] {
-        let mut changes = store.watch(KUBECONFIGS, Scope::All, store.revision()).unwrap();
-        let deleting = async {
-            // The third change: two of a hundred and one tokens are there, and more are being made.
-            let mut name = String::new();
-            for _ in 0..3 {
-                let new = changes.next().await.unwrap().new.unwrap();
-                name = String::from_utf8(new.key().to_vec()).unwrap();
-            }
-            let path = if many { PATH.to_owned() } else { format!("{PATH}/{name}") };
-            ann.send(&scene, "DELETE", &path, &Tree::Null).await
-        };
-        let (made, deleted) = tokio::join!(ann.create(&scene, json!({"clusters": names})), deleting);
-        assert_eq!(deleted.status, 200, "{}", deleted.body);
-        let (status, text) = said(&made);
-        assert!(status == 409 && text.ends_with(make::DELETED), "{status} {text}");
-        assert_eq!((stored(&scene, KUBECONFIGS), stored(&scene, EXT_TOKENS)), (0, 0));
-    }
-}
-
-#[tokio::test]
 async fn two_makings_at_the_same_time_share_one_quota() {
     let scene = Scene::new().await;
     clusters(&scene).await;

@@ -55,9 +55,10 @@ impl http_body::Body for Upload {
     }
 }
 
-/// A body from a cluster.
+/// A body from a cluster. Nothing of it is passed on once the credential is no longer good, however lately that is.
 pub struct Download {
     body: Incoming,
+    lease: Arc<Lease>,
     lost: Pin<Box<dyn Future<Output = Loss> + Send>>,
     /// `None`: it may be silent for as long as it wants.
     silence: Option<(Duration, Pin<Box<Sleep>>)>,
@@ -72,7 +73,13 @@ impl Download {
     /// One that may pause for this long.
     pub fn pausing(body: Incoming, lease: Arc<Lease>, most: Duration) -> Download {
         let silence = (!lease.lasting).then(|| (most, Box::pin(sleep(most))));
-        Download { body, lost: Box::pin(lease.lost()), silence, over: false }
+        Download { body, lost: Box::pin(lease.clone().lost()), lease, silence, over: false }
+    }
+
+    fn lose(&mut self, loss: Loss) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        // As watches of this server's own end: their clients come again, elsewhere.
+        let error = (!matches!(loss, Loss::Ending)).then(|| cut(loss));
+        self.end(error)
     }
 
     fn end(&mut self, with: Option<io::Error>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
@@ -92,14 +99,14 @@ impl http_body::Body for Download {
         if self.over {
             return Poll::Ready(None);
         }
-        match self.lost.as_mut().poll(cx) {
-            // As watches of this server's own end: their clients come again, elsewhere.
-            Poll::Ready(Loss::Ending) => return self.end(None),
-            Poll::Ready(loss) => return self.end(Some(cut(loss))),
-            Poll::Pending => {}
+        if let Poll::Ready(loss) = self.lost.as_mut().poll(cx) {
+            return self.lose(loss);
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                if let Some(loss) = self.lease.loss() {
+                    return self.lose(loss);
+                }
                 if let Some((most, silence)) = &mut self.silence {
                     silence.as_mut().reset(Instant::now() + *most);
                 }

@@ -1,6 +1,6 @@
 //! The short way of the webhook. A cluster asks for every request whose answer it has not kept, and always in the same plain shape: such a review is decoded into a
 //! borrowed struct and answered from one, where the general way builds trees, walks schemas and negotiates. The rules are the same, asked in the same functions,
-//! and so are the answers, byte for byte; whatever is not quite of that shape, and every refusal but that of the caller, goes the long way.
+//! and a test compares the answers of both ways; whatever is not quite of that shape, and every refusal but that of the caller, goes the long way.
 
 use std::sync::{Arc, LazyLock};
 

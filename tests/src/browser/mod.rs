@@ -23,11 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The tab key, as WebDriver writes it.
 pub const TAB: &str = "\u{e004}";
 /// The enter key.
-pub const ENTER: &str = "\u{e007}";
-/// The space bar.
-pub const SPACE: &str = "\u{e00d}";
-/// The end key.
-pub const END: &str = "\u{e010}";
+const ENTER: &str = "\u{e007}";
 
 /// Runs axe-core, which is defined before it, and puts what it finds into words.
 const RUN_AXE: &str = r"
@@ -351,8 +347,7 @@ impl Browser {
     /// Clicks, and waits for the page that it leads to.
     #[track_caller]
     pub fn click(&self, element: &Element) {
-        self.want("POST", &format!("/element/{}/click", element.0), Some(&json!({})));
-        self.settled();
+        self.leave(|| self.want("POST", &format!("/element/{}/click", element.0), Some(&json!({}))));
         self.no_complaints();
     }
 
@@ -369,13 +364,19 @@ impl Browser {
         self.type_into(element, text);
     }
 
-    /// Presses a key, wherever the focus is.
+    /// Presses a key that leaves the page where it is, wherever the focus is.
     #[track_caller]
     pub fn press(&self, key: &str) {
         let keys = json!({"actions": [{"type": "key", "id": "keyboard", "actions": [
             {"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]}]});
         self.want("POST", "/actions", Some(&keys));
-        self.settled();
+    }
+
+    /// Presses the enter key, and waits for the page that it leads to.
+    #[track_caller]
+    pub fn enter(&self) {
+        self.leave(|| self.press(ENTER));
+        self.no_complaints();
     }
 
     /// What has the focus.
@@ -490,16 +491,18 @@ impl Browser {
         found.as_array().expect("elements").iter().map(element).collect()
     }
 
-    /// Waits until the page that is being loaded is there.
+    /// Does what leads to another page, and waits until that one is there. The old one is `complete` too, for as long as the
+    /// server takes to answer, so it gets a mark that the next document does not have.
     #[track_caller]
-    fn settled(&self) {
-        wait::until("the page to be loaded", PATIENCE, || {
-            let state = self.ask(
-                "POST",
-                "/execute/sync",
-                Some(&json!({"script": "return document.readyState", "args": []})),
-            );
-            (state.ok()? == "complete").then_some(())
+    fn leave<T>(&self, act: impl FnOnce() -> T) {
+        self.script("document.left = true; return 1", &[]);
+        act();
+        wait::until("the next page to be loaded", PATIENCE, || {
+            let arrived = "return document.left === undefined && document.readyState === 'complete'";
+            let arrived =
+                self.ask("POST", "/execute/sync", Some(&json!({"script": arrived, "args": []})));
+            // Between two documents the driver refuses.
+            (arrived.ok()? == true).then_some(())
         });
     }
 

@@ -1,6 +1,6 @@
 //! The API view in a real browser: what people do there. How it looks is in `browser_looks`, what foreign pages try in `browser_foreign`.
 
-use eartag_tests::browser::{ENTER, Look, TAB};
+use eartag_tests::browser::{Look, TAB};
 use eartag_tests::http::text;
 use eartag_tests::v3::{V3_TOKENS, key, works};
 use eartag_tests::{Browser, Server, needs_browser};
@@ -161,28 +161,26 @@ fn a_token_is_deleted_with_the_keyboard_alone() {
     let browser = Browser::open(&server);
     browser.go(V3_TOKENS);
     // The cursor waits in the form.
-    for part in ["ann", TAB, &ann.password, ENTER] {
-        match part {
-            TAB | ENTER => browser.press(part),
-            text => browser.type_into(&browser.focused(), text),
-        }
-    }
+    browser.type_into(&browser.focused(), "ann");
+    browser.press(TAB);
+    browser.type_into(&browser.focused(), &ann.password);
+    browser.enter();
     assert_eq!(browser.path(), V3_TOKENS);
     // The first tab leads past what is the same on every page.
     browser.press(TAB);
     assert_eq!(browser.label_of(&browser.focused()), "Skip to content");
     browser.tab_to("link", &own.id);
-    browser.press(ENTER);
+    browser.enter();
     assert_eq!(browser.path(), own.path());
     browser.tab_to("link", "Delete");
-    browser.press(ENTER);
+    browser.enter();
     assert!(works(&server, &own.bearer));
     browser.tab_to("button", "Send Request");
     browser.screenshot("keyboard-focus");
-    browser.press(ENTER);
+    browser.enter();
     assert!(!works(&server, &own.bearer));
     browser.tab_to("link", "Go Up");
-    browser.press(ENTER);
+    browser.enter();
     assert_eq!(browser.path(), V3_TOKENS);
     assert!(!browser.text().contains(&own.id));
 }

@@ -499,8 +499,7 @@ impl Browser {
         act();
         wait::until("the next page to be loaded", PATIENCE, || {
             let arrived = "return document.left === undefined && document.readyState === 'complete'";
-            let arrived =
-                self.ask("POST", "/execute/sync", Some(&json!({"script": arrived, "args": []})));
+            let arrived = self.ask("POST", "/execute/sync", Some(&json!({"script": arrived, "args": []})));
             // Between two documents the driver refuses.
             (arrived.ok()? == true).then_some(())
         });

@@ -1,5 +1,6 @@
 //! A stand-in for a kubelet: an HTTPS server behind a Node object, which has one container. It speaks as much of the streaming protocols as `kubectl logs`,
-//! `exec` and `port-forward` need: chunked logs, WebSocket (`v5.channel.k8s.io`, `v4.channel.k8s.io`) and SPDY/3.1 (`v4.channel.k8s.io`, `portforward.k8s.io`).
+//! `exec`, `attach` and `port-forward` need: chunked logs, WebSocket (`v5.channel.k8s.io`, `v4.channel.k8s.io`) and SPDY/3.1 (`v4.channel.k8s.io`,
+//! `portforward.k8s.io`).
 //!
 //! Its container's log begins with [`LOG`]; with `follow` a second line comes once [`Kubelet::log_more`] is called. Whatever runs in it echoes its standard
 //! input and ends with it; without one it says [`LOG`] and ends. What it was asked is kept.

@@ -211,7 +211,7 @@ fn a_token_opens_the_clusters_of_its_scope_and_ends_with_its_revocation() {
 }
 
 #[test]
-fn logs_and_exec_reach_a_kubelet_in_both_protocols() {
+fn logs_exec_and_attach_reach_a_kubelet_in_both_protocols() {
     needs_kubectl!();
     needs_kube_apiserver!();
     let fleet = Fleet::start();
@@ -222,7 +222,7 @@ fn logs_and_exec_reach_a_kubelet_in_both_protocols() {
         "clusterrole",
         "runs",
         "--verb=get,create",
-        "--resource=pods,pods/log,pods/exec,pods/portforward",
+        "--resource=pods,pods/log,pods/exec,pods/attach,pods/portforward",
     ]);
     let ann = fleet.user("ann", "runs");
     let kubectl = fleet.kubectl(&ann.bearer);
@@ -244,6 +244,14 @@ fn logs_and_exec_reach_a_kubelet_in_both_protocols() {
         let asked = kubelet.asked();
         let last = asked.last().unwrap();
         assert!(last.contains("/exec/default/pod/main") && last.ends_with(protocol), "{last}");
+
+        let said = kubectl.run_with(&["attach", "pod"], "", &env).ok();
+        assert_eq!(said, format!("{LOG}\n"), "{protocol}");
+        let echoed = kubectl.run_with(&["attach", "-i", "pod", "-c", "main"], &long, &env).ok();
+        assert_eq!(echoed, long, "{protocol}");
+        let asked = kubelet.asked();
+        let last = asked.last().unwrap();
+        assert!(last.contains("/attach/default/pod/main") && last.ends_with(protocol), "{last}");
     }
 
     let mut forward = kubectl.spawn(&["port-forward", "pod/pod", ":8080", "--address=127.0.0.1"]);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use eartag_tests::http::text;
 use eartag_tests::people::{bind, token};
 use eartag_tests::{
-    Http, KubeApiserver, KubeSetup, MANAGEMENT, Person, Server, needs_kube_apiserver, needs_kubectl, wait,
+    Http, KubeApiserver, KubeSetup, Kubectl, MANAGEMENT, Person, Server, needs_kube_apiserver, needs_kubectl,
+    wait,
 };
 use serde_json::{Value, json};
 
@@ -51,6 +52,34 @@ impl Stage {
         file
     }
 
+    /// A real cluster that is `c-1`, started with the flags that `eartag cluster webhook-config` prints.
+    fn cluster(&self) -> KubeApiserver {
+        let scratch = self.server.scratch();
+        let admin = self.server.data().join("kubeconfig/admin.yaml").display().to_string();
+        let file = scratch.join("webhook").display().to_string();
+        let line = ["cluster", "webhook-config", "c-1", "--kubeconfig", &admin, "--output", &file];
+        let (code, out, said) = eartag_tests::server::run(&line, &[], scratch);
+        assert_eq!((code, out.as_str()), (0, ""), "{said}");
+        let flags: Vec<&str> =
+            said.lines().map(str::trim).filter(|line| line.starts_with("--authentication-token-")).collect();
+        assert_eq!(flags.len(), 3, "{said}");
+        let kube = flags.iter().fold(KubeSetup::default(), |setup, flag| setup.arg(flag)).start();
+
+        // Its administrator says where it is, and that people may go there without Eartag in between.
+        let ca = std::fs::read_to_string(kube.ca_file()).expect("a file");
+        let spec = json!({
+            "displayName": "Real", "apiEndpoint": kube.url(), "caCert": ca,
+            "localClusterAuthEndpoint": {"enabled": true, "fqdn": kube.address().to_string(), "caCerts": ca},
+        });
+        let admin = &self.admin.http;
+        admin.merge(&format!("{MANAGEMENT}/clusters/c-1"), &json!({"spec": spec})).want(200);
+        let pair = kube.admin_pair();
+        let credential =
+            json!({"clusterName": "c-1", "clientCertificate": pair.certificate, "clientKey": pair.key});
+        admin.post(&format!("{MANAGEMENT}/clustercredentials"), &json!({"spec": credential})).want(201);
+        kube
+    }
+
     /// The credential in such a file.
     fn asker(&self, id: &str) -> Http {
         let config = std::fs::read_to_string(self.webhook_config(id, "v1")).expect("a file");
@@ -58,7 +87,7 @@ impl Stage {
     }
 }
 
-/// A kubeconfig's token as a person makes it: by kubectl. Gives its name and the bearer value.
+/// A token as a person makes it: by kubectl. Gives its name and the bearer value.
 fn by_kubectl(person: &Person, cluster: &str) -> (String, String) {
     let manifest = format!(
         "apiVersion: ext.cattle.io/v1\nkind: Token\nspec:\n  description: for the cluster\n  clusterName: \"{cluster}\"\n"
@@ -76,12 +105,21 @@ fn reviewed(kube: &KubeApiserver, bearer: &str) -> Value {
     kube.admin_http().post(V1, &review).want(201)["status"].clone()
 }
 
+/// kubectl with a kubeconfig for `c-1` that kubectl made, and the kubeconfig's name.
+fn kubeconfig_by_kubectl(stage: &Stage) -> (String, Kubectl) {
+    let manifest = "apiVersion: ext.cattle.io/v1\nkind: Kubeconfig\nspec:\n  clusters: [c-1]\n";
+    let kubectl = &stage.ann.kubectl;
+    let file = kubectl.input(&["create", "-f", "-", "-o", "jsonpath={.status.value}"], manifest).ok();
+    let name = kubectl.ok(&["get", "kubeconfigs", "-o", "jsonpath={.items[*].metadata.name}"]);
+    (name, Kubectl::new(&file, stage.server.tape().clone()))
+}
+
 #[test]
-fn a_token_made_by_kubectl_logs_in_to_a_real_cluster_as_its_owner() {
+fn what_kubectl_makes_logs_in_to_a_real_cluster_as_its_owner() {
     needs_kubectl!();
     needs_kube_apiserver!();
     let stage = Stage::new();
-    let kube = KubeSetup::default().webhook(&stage.webhook_config("c-1", "v1"), "v1", "0s").start();
+    let kube = stage.cluster();
     let ann = &stage.ann;
     let (name, bearer) = by_kubectl(ann, "");
 
@@ -120,6 +158,18 @@ fn a_token_made_by_kubectl_logs_in_to_a_real_cluster_as_its_owner() {
         assert!(!reviewed(&kube, refused)["authenticated"].as_bool().unwrap_or(false));
     }
 
+    // A kubeconfig leads to the cluster itself, and through Eartag: by both ways its owner may do the same.
+    let (kubeconfig, hers) = kubeconfig_by_kubectl(&stage);
+    assert_eq!(hers.ok(&["config", "current-context"]).trim(), "Real-fqdn");
+    for context in ["Real-fqdn", "Real"] {
+        hers.ok(&["--context", context, "get", "pods"]);
+        let refused = hers.fails(&["--context", context, "create", "namespace", "x"]);
+        let words = format!("User \"{}\" cannot create resource \"namespaces\"", ann.id);
+        assert!(refused.contains(&words), "{context}: {refused}");
+    }
+    ann.kubectl.ok(&["delete", "kubeconfig", &kubeconfig]);
+    assert!(hers.fails(&["--context", "Real", "get", "pods"]).contains("must be logged in"));
+
     // Revoked: one that the cluster has not seen lately is refused at once, one that it has within its own cache.
     let (unseen, unseen_bearer) = by_kubectl(ann, "");
     kube.kubectl(&bearer).ok(&["get", "pods"]);
@@ -134,6 +184,10 @@ fn a_token_made_by_kubectl_logs_in_to_a_real_cluster_as_its_owner() {
         (kube.anonymous().bearer(&bearer).get(pods).status == 401).then_some(())
     });
     assert!(started.elapsed() < SUCCESS_CACHE + Duration::from_secs(5));
+    wait::until("the kubeconfig's token to be refused", SUCCESS_CACHE + Duration::from_secs(5), || {
+        let ran = hers.run(&["--context", "Real-fqdn", "get", "pods"]);
+        ran.err.contains("must be logged in").then_some(())
+    });
 
     // The right to the cluster taken away: refused as well, by a token that is still good elsewhere.
     let (_, other) = by_kubectl(ann, "");

@@ -13,7 +13,7 @@ use http::header::{ACCEPT, CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use tokio::sync::Semaphore;
 
 use crate::authn::{self, AuthnFailure, Caller};
@@ -21,6 +21,7 @@ use crate::cluster::{LOCAL, our_roles_allow};
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::proxy::{self, Proxy, Way};
+use crate::request_body::RequestBody;
 use crate::state::State;
 use crate::token_review::{authenticate, short};
 use crate::v3::error::V3Error;
@@ -62,7 +63,7 @@ impl Door {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let path = request.uri().path();
         if let Some(answer) = self.public(request.uri()) {
@@ -102,7 +103,7 @@ impl Door {
     }
 
     /// Another cluster's API server, or for `local` what this server itself is to Kubernetes' clients.
-    async fn cluster(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn cluster(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let (mut parts, incoming) = request.into_parts();
         let caller = match authn::authenticate(state, &parts, peer).await {
@@ -126,7 +127,7 @@ impl Door {
     }
 
     /// The doors that speak Rancher's own dialects, under the same bounds.
-    async fn rancher(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn rancher(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let (gate, kind) = if reads {
@@ -149,7 +150,7 @@ impl Door {
     }
 
     /// Whoever holds a token may end it, so bodies come here from those who have not said who they are: they must not use up what the others need.
-    async fn oauth(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn oauth(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let Ok(permit) = self.forms.clone().try_acquire_owned() else {
             return oauth::busy();
         };
@@ -157,7 +158,7 @@ impl Door {
         counted(oauth::handle(&self.state, request, peer).await, held)
     }
 
-    async fn kubernetes(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn kubernetes(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let (parts, incoming) = request.into_parts();
         let caller = match authn::authenticate(state, &parts, peer).await {
@@ -168,7 +169,7 @@ impl Door {
     }
 
     /// A TokenReview, by the short way if it can go that.
-    async fn token_review(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn token_review(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let (parts, incoming) = request.into_parts();
         let bytes = match v3::read_body(incoming, short::LARGEST).await {
@@ -293,7 +294,7 @@ impl Door {
 
 #[async_trait]
 impl Service for Door {
-    async fn call(&self, mut request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn call(&self, mut request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let started_ms = self.state.clock.now().boot_ms;
         let audit_id = request
             .headers()
@@ -333,7 +334,7 @@ impl Door {
     }
 }
 
-fn boxed(incoming: Incoming) -> Body {
+fn boxed(incoming: RequestBody) -> Body {
     incoming.map_err(std::io::Error::other).boxed_unsync()
 }
 

@@ -39,6 +39,7 @@ pub mod observer;
 pub mod pki;
 mod process_metrics;
 mod proxy;
+pub mod request_body;
 pub mod resources;
 mod seeds;
 pub mod serve;

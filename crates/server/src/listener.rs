@@ -14,7 +14,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
@@ -32,6 +31,7 @@ use crate::config::ListenAddress;
 use crate::connection::{Activity, drive};
 use crate::files::why;
 use crate::metrics::Metrics;
+use crate::request_body::RequestBody;
 use crate::shutdown::Shutdown;
 use crate::tls::{ClientAuthorities, Presented};
 pub use crate::tls::{ClientCertificate, Issuer};
@@ -55,7 +55,7 @@ pub struct Peer {
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
     /// Answers one request. It may be dropped at any await when the client goes away.
-    async fn call(&self, request: http::Request<Incoming>, peer: &Peer) -> http::Response<Body>;
+    async fn call(&self, request: http::Request<RequestBody>, peer: &Peer) -> http::Response<Body>;
 }
 
 /// Put into a response's extensions: close this connection after the reply. HTTP/2 has no header for that, so the listener sends GOAWAY.
@@ -82,6 +82,8 @@ pub struct Limits {
     pub first_request: Duration,
     /// Without a running request.
     pub idle: Duration,
+    /// For the rest of a body that nobody reads, once its request is answered.
+    pub unread: Duration,
     /// For running requests after the shutdown began.
     pub drain: Duration,
 }
@@ -94,6 +96,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(32),
             idle: Duration::from_secs(90),
+            // An answer is with its client long before.
+            unread: Duration::from_secs(2),
             drain: Duration::from_secs(60),
         }
     }
@@ -265,7 +269,8 @@ async fn serve(context: Arc<Context>, stream: TlsStream<TcpStream>, addr: Socket
             let (context, running) = (Arc::clone(&context), activity.begin());
             let peer = in_time(remote.peer(&context.tls.clients));
             async move {
-                let response = context.service.call(request, &peer).await;
+                let response =
+                    context.service.call(RequestBody::of(request, context.limits.unread), &peer).await;
                 if response.extensions().get::<CloseConnection>().is_some() {
                     running.close_afterwards();
                 }

@@ -34,6 +34,7 @@ mod seed;
 mod seed_tokens_page;
 mod system_tokens;
 mod token_review;
+mod unread_bodies;
 mod user_retention;
 mod users;
 mod v3_door;

@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -10,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::connection::CLOSE_GRACE;
 use crate::pki::Issued;
+use crate::request_body::MOST_DISCARDED;
 use crate::shutdown::{ShutdownTrigger, channel};
 use crate::tls::tests::{Fixture, client_config, fixture};
 
@@ -20,7 +25,7 @@ struct WhoAmI;
 
 #[async_trait]
 impl Service for WhoAmI {
-    async fn call(&self, request: http::Request<Incoming>, peer: &Peer) -> http::Response<Body> {
+    async fn call(&self, request: http::Request<RequestBody>, peer: &Peer) -> http::Response<Body> {
         let user = peer.certificate.as_ref().map_or("-", |c| c.common_name.as_str());
         let text = format!(
             "{user} rejected={} headers={}",
@@ -73,13 +78,24 @@ impl Server {
         connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
     }
 
-    async fn http2(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    async fn http2<B>(&self) -> hyper::client::conn::http2::SendRequest<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+    {
         let io = TokioIo::new(self.connect(None, &[b"h2"]).await);
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(connection);
         sender
     }
+}
+
+/// A body to which is added while it is sent; adding fails once nobody takes it any more.
+fn growing() -> (mpsc::Sender<Bytes>, UnsyncBoxBody<Bytes, io::Error>) {
+    let (more, mut pieces) = mpsc::channel::<Bytes>(1);
+    let frames =
+        futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx).map(|p| p.map(Frame::data).map(Ok)));
+    (more, StreamBody::new(frames).boxed_unsync())
 }
 
 fn get(path: &str) -> http::Request<Full<Bytes>> {
@@ -249,6 +265,67 @@ async fn what_does_not_finish_is_dropped_after_the_drain_or_by_a_second_signal()
         }
         assert_eq!(timeout(SOON, server.task).await.unwrap().unwrap(), 1);
     }
+}
+
+#[tokio::test]
+async fn whoever_is_answered_before_the_body_was_read_may_finish_sending_it() {
+    let patient = Limits { unread: Duration::from_mins(1), ..Limits::default() };
+    let server = server(patient).await;
+    let mut sender = server.http2().await;
+    let (more, body) = growing();
+    let post = |body| http::Request::post("https://localhost/").body(body).unwrap();
+    let answer = sender.send_request(post(body)).await.unwrap();
+    assert_eq!(text(answer).await, "- rejected=false headers=0");
+    // More than all windows together hold: somebody takes it.
+    for _ in 0..4 * 1024 / 64 {
+        more.send(Bytes::from_static(&[b'x'; 64 << 10])).await.expect("the rest is taken");
+    }
+    drop(more);
+    let (_, body) = growing();
+    assert_eq!(text(sender.send_request(post(body)).await.unwrap()).await, "- rejected=false headers=0");
+
+    let mut one = server.connect(None, &[b"http/1.1"]).await;
+    one.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4194304\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut answer, mut rest) = tokio::io::split(one);
+    let sending = async { rest.write_all(&[b'x'; 4 << 20]).await };
+    let mut reply = String::new();
+    let (sent, read) = tokio::join!(sending, answer.read_to_string(&mut reply));
+    sent.expect("the rest is taken");
+    read.expect("the connection ends in order");
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_cut_off_by_its_length_and_by_the_clock() {
+    let sent_of = async |unread: Duration| {
+        let server = server(Limits { unread, ..Limits::default() }).await;
+        let (more, body) = growing();
+        let request = http::Request::post("https://localhost/").body(body).unwrap();
+        let mut sender = server.http2().await;
+        text(sender.send_request(request).await.unwrap()).await;
+        let mut sent = 0;
+        let piece = Bytes::from_static(&[b'x'; 64 << 10]);
+        while more.send(piece.clone()).await.is_ok() {
+            sent += piece.len();
+        }
+        sent
+    };
+    // What is on its way when it is cut off lies in windows and buffers.
+    const ON_THE_WAY: usize = 2 << 20;
+    let sent =
+        timeout(Duration::from_mins(1), sent_of(Duration::from_hours(1))).await.expect("its length ends it");
+    assert!((MOST_DISCARDED..MOST_DISCARDED + ON_THE_WAY).contains(&sent), "{sent}");
+    timeout(Duration::from_mins(1), sent_of(Duration::ZERO)).await.expect("the clock ends it");
+}
+
+#[tokio::test]
+async fn whoever_waits_to_be_told_to_send_is_not_told_to_when_the_answer_is_there() {
+    let server = server(Limits::default()).await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    let reply = http1(&mut server.connect(None, &[b"http/1.1"]).await, head).await;
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
 }
 
 #[tokio::test]

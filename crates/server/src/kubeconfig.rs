@@ -43,7 +43,7 @@ impl Address {
 
 /// The host that the request was sent to. Whoever acts as somebody else sent it too.
 fn requested(cx: &Cx) -> Option<&str> {
-    let real = cx.fact::<Caller>().and_then(|caller| caller.impersonator.as_ref());
+    let real = cx.fact::<Caller>().map(Caller::real);
     let mut users = [Some(&cx.user), real].into_iter().flatten();
     users.find_map(|user| match user.extra.get(HOST).map(Vec::as_slice) {
         Some([host]) => Some(host.as_str()),

@@ -343,6 +343,22 @@ fn a_watch_is_cut_when_its_token_or_its_owner_goes() {
 }
 
 #[test]
+fn a_watch_that_somebody_opened_as_a_user_ends_when_that_user_is_disabled() {
+    let server = Server::start();
+    let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
+    let as_ann = admin.http.with("Impersonate-User", &ann.id);
+    let stream = Stream::open(&server, &as_ann, &format!("{TOKENS}?watch=true"));
+    let minted = ann.mint(json!({}));
+    assert_eq!(stream.next_change().name(), minted.name);
+    admin.http.merge(&ann.path(), &json!({"enabled": false})).want(200);
+    stream.rest(SOON);
+    let said = as_ann.get(TOKENS).refused(403, "Forbidden");
+    assert!(said.contains("the user is disabled"), "{said}");
+    admin.http.merge(&ann.path(), &json!({"enabled": true})).want(200);
+    as_ann.get(TOKENS).want(200);
+}
+
+#[test]
 fn switching_the_feature_off_ends_its_watches() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));

@@ -28,11 +28,20 @@ pub struct Caller {
     /// How the real caller showed who they are.
     pub credential: Option<CallerCredential>,
     /// The real caller, where `user` is somebody else.
-    pub impersonator: Option<UserInfo>,
+    pub impersonator: Option<Impersonator>,
     /// Whether the credential was a cookie, which browsers send on their own.
     pub via_cookie: bool,
     /// Where the request came from; behind a trusted proxy what that says.
     pub address: IpAddr,
+}
+
+/// Who acts as somebody else.
+#[derive(Clone, Debug)]
+pub struct Impersonator {
+    /// The real caller.
+    pub user: UserInfo,
+    /// The very user of ours as whom they act; other names are nobody's.
+    pub acting_as: Option<Uid>,
 }
 
 /// What a caller presented.
@@ -93,7 +102,7 @@ impl Caller {
     /// Who really asks: the impersonator if there is one.
     #[must_use]
     pub fn real(&self) -> &UserInfo {
-        self.impersonator.as_ref().unwrap_or(&self.user)
+        self.impersonator.as_ref().map_or(&self.user, |impersonator| &impersonator.user)
     }
 
     /// Nobody, from there: for what is public.

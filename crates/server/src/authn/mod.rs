@@ -37,7 +37,9 @@ use http::header::USER_AGENT;
 use http::request::Parts;
 
 use self::address::PublicAddress;
-pub use self::caller::{CATTLE_AUTHENTICATED, Caller, CallerCredential, HOST, PRINCIPAL, TOKEN_ID, USERNAME};
+pub use self::caller::{
+    CATTLE_AUTHENTICATED, Caller, CallerCredential, HOST, Impersonator, PRINCIPAL, TOKEN_ID, USERNAME,
+};
 pub use self::check::{NotGood, check};
 pub use self::gate::Gate;
 pub use self::pool::{Busy, SlowPool};
@@ -101,22 +103,24 @@ pub async fn authenticate(state: &State, parts: &Parts, peer: &Peer) -> Result<C
     impersonate(state, caller, parts).await.map_err(AuthnFailure::Refused)
 }
 
-/// Whether what authenticated the caller would still do so: asked again when a body has arrived, and while a watch lasts.
+/// Whether what authenticated the caller would still do so, and the user as whom they act is still there and enabled: asked again when a body has arrived, and
+/// while a watch lasts.
 #[must_use]
 pub fn still_good(state: &State, caller: &Caller) -> bool {
-    match &caller.credential {
-        Some(CallerCredential::Token(accepted)) => {
-            state.tables.verifier.still_good(accepted, state.world.now_ms())
-        }
+    let verifier = &state.tables.verifier;
+    let good = match &caller.credential {
+        Some(CallerCredential::Token(accepted)) => verifier.still_good(accepted, state.world.now_ms()),
         Some(CallerCredential::Cluster { owner, token, .. }) => {
-            token.as_ref().is_none_or(|token| state.tables.verifier.still_good(token, state.world.now_ms()))
-                && owner.as_ref().is_none_or(|(name, uid)| state.tables.verifier.owner_enabled(name, *uid))
+            token.as_ref().is_none_or(|token| verifier.still_good(token, state.world.now_ms()))
+                && owner.as_ref().is_none_or(|(name, uid)| verifier.owner_enabled(name, *uid))
         }
         Some(CallerCredential::Certificate { common_name, is_user: true, .. }) => {
-            state.tables.verifier.owner(common_name).is_some_and(|owner| owner.enabled && !owner.deleted)
+            verifier.owner(common_name).is_some_and(|owner| owner.enabled && !owner.deleted)
         }
         _ => true,
-    }
+    };
+    let acting_as = caller.impersonator.as_ref().and_then(|impersonator| impersonator.acting_as);
+    good && acting_as.is_none_or(|uid| verifier.owner_enabled(&caller.user.name, uid))
 }
 
 /// The address under which a request came in.
@@ -353,6 +357,15 @@ async fn impersonate(state: &State, caller: Caller, parts: &Parts) -> Result<Cal
             "a token that is restricted to a cluster names no other".to_owned(),
         ));
     }
+    // Whoever may do nothing does nothing by way of others either (DEC8).
+    let acting_as = match state.tables.verifier.owner(&user.name) {
+        Some(found) if found.enabled && !found.deleted => Some(found.uid),
+        Some(_) => {
+            let why = format!("users {:?} is forbidden: the user is disabled or being deleted", user.name);
+            return Err(Refusal::ForbiddenText(why));
+        }
+        None => None,
+    };
     tracing::info!(real = %caller.user.name, acts_as = %user.name, "impersonation");
-    Ok(Caller { impersonator: Some(caller.user), user, ..caller })
+    Ok(Caller { impersonator: Some(Impersonator { user: caller.user, acting_as }), user, ..caller })
 }

@@ -80,7 +80,8 @@ fn only_what_is_asked_for_decides_about_tokens_of_ones_own() {
     });
     assert!(caller.is_certificate_login());
     assert!(caller.own_token().is_none());
-    caller.impersonator = Some(UserInfo { name: "user-a".into(), ..UserInfo::default() });
+    let user = UserInfo { name: "user-a".into(), ..UserInfo::default() };
+    caller.impersonator = Some(Impersonator { user, acting_as: None });
     assert!(!caller.is_certificate_login());
     assert_eq!(caller.real().name, "user-a");
 }
@@ -257,6 +258,29 @@ async fn only_who_may_impersonates_and_the_token_stays_the_real_callers() {
     scene.peer = system_admin();
     let masters = [("impersonate-user", "user-bob"), ("impersonate-group", "system:masters")];
     assert!(matches!(who(&scene, &masters).await, Err(AuthnFailure::Refused(Refusal::ForbiddenText(_)))));
+}
+
+#[tokio::test]
+async fn nobody_acts_as_a_user_who_is_disabled_and_what_was_begun_so_is_over() {
+    let scene = Scene::new().await;
+    let root = scene.user("user-root", "root", None, "admin").await;
+    let bearer = bearer(&scene.token(&root, true, "").await);
+    let headers = [("authorization", bearer.as_str()), ("impersonate-user", "user-ann")];
+    let nobodys_name = who(&scene, &headers).await.unwrap();
+    ann(&scene).await;
+    let as_ann = who(&scene, &headers).await.unwrap();
+    assert!(still_good(&scene.state, &as_ann));
+    scene.enable("user-ann", false).await;
+    assert!(!still_good(&scene.state, &as_ann) && still_good(&scene.state, &nobodys_name));
+    let Err(AuthnFailure::Refused(Refusal::ForbiddenText(why))) = who(&scene, &headers).await else {
+        panic!()
+    };
+    assert_eq!(why, "users \"user-ann\" is forbidden: the user is disabled or being deleted");
+    scene.enable("user-ann", true).await;
+    assert!(still_good(&scene.state, &as_ann));
+    // Somebody else of the same name.
+    ann(&scene).await;
+    assert!(!still_good(&scene.state, &as_ann) && who(&scene, &headers).await.is_ok());
 }
 
 #[tokio::test]

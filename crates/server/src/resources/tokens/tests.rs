@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
+use crate::authn::Impersonator;
 use crate::authn::testing::Scene;
 
 const KIND: &str = "authn.management.cattle.io/kind";
@@ -147,7 +148,8 @@ async fn who_acts_as_an_admin_makes_no_system_token_without_naming_a_token_of_th
     let root = scene.user("user-root", "root", None, "admin").await;
     let session = scene.token(&root, true, "").await;
     let mut cx = scene.cx("user-root");
-    let impersonator = Some(UserInfo { name: "helpdesk".into(), ..UserInfo::default() });
+    let user = UserInfo { name: "helpdesk".into(), ..UserInfo::default() };
+    let impersonator = Some(Impersonator { user, acting_as: None });
     cx.facts = Arc::new(Caller { impersonator, ..Caller::test("user-root") });
     let body = json!({"metadata": {"labels": {KIND: "agent"}}});
     let refused = create(&scene, &cx, body.clone()).await.map(drop);

@@ -104,3 +104,48 @@ fn what_opens_a_cluster_is_written_once_and_never_shown() {
         assert_eq!(eartag_tests::tape::count(&bytes, CANARY.as_bytes()), 0, "{}", file.display());
     }
 }
+
+#[test]
+fn a_restricted_token_changes_no_cluster_and_nothing_that_opens_one() {
+    const ENDPOINT: &str = "https://10.0.0.1:6443";
+    let server = Server::start();
+    let admin = server.admin();
+    let made = json!({"metadata": {"name": "c-1"}, "spec": {"apiEndpoint": ENDPOINT}});
+    admin.http.post(&format!("{MANAGEMENT}/clusters"), &made).want(201);
+    let restricted_to =
+        |id: &str| server.anonymous().bearer(&admin.mint(json!({"clusterName": id})).bearer);
+    let (local, one) = (restricted_to("local"), restricted_to("c-1"));
+    let elsewhere = json!({"spec": {"apiEndpoint": "https://evil.example"}});
+    let secret = json!({"token": "mine"});
+
+    let at = |path: &str| format!("/k8s/clusters/local{MANAGEMENT}/{path}");
+    assert_eq!(local.get(&at("clusters/c-1")).want(200)["spec"]["apiEndpoint"], ENDPOINT);
+    for reply in [
+        local.merge(&at("clusters/c-1"), &elsewhere),
+        local.merge(&at("clusters/c-1?dryRun=All"), &elsewhere),
+        local.merge(&at("clusters/local"), &json!({"spec": {"description": "mine"}})),
+        local.post(&at("clusters"), &json!({"metadata": {"name": "c-2"}})),
+        local.post(&at("clustercredentials"), &json!({"spec": {"clusterName": "c-1", "token": "mine"}})),
+        local.delete(&at("clusters/c-1")),
+        local.delete(&at("clusters")),
+    ] {
+        let said = reply.refused(403, "Forbidden");
+        assert!(said.contains("a token that is restricted to a cluster changes no clusters"), "{said}");
+    }
+
+    for (http, id) in [(&local, "local"), (&one, "c-1")] {
+        let path = format!("/v3/clusters/{id}");
+        let actions = http.get(&path).want(200)["actions"].clone();
+        assert_eq!(actions.as_object().unwrap().keys().collect::<Vec<_>>(), ["generateKubeconfig"]);
+        let act = |action: &str, body| http.post(&format!("{path}?action={action}"), body).status;
+        assert_eq!(http.put(&path, &json!({"description": "mine"})).status, 403, "{id}");
+        assert_eq!(http.delete(&path).status, 403, "{id}");
+        assert_eq!((act("setCredential", &secret), act("generateWebhookConfig", &json!({}))), (403, 403), "{id}");
+    }
+
+    // The same person may, by a token that is good everywhere.
+    let seen = admin.http.get(&format!("{MANAGEMENT}/clusters/c-1")).want(200);
+    assert_eq!((&seen["spec"]["apiEndpoint"], &seen["metadata"]["generation"]), (&json!(ENDPOINT), &json!(1)));
+    admin.http.post("/v3/clusters/c-1?action=setCredential", &secret).want(200);
+    admin.http.delete(&format!("{MANAGEMENT}/clusters/c-1")).want(200);
+}

@@ -77,6 +77,12 @@ impl Caller {
         }
     }
 
+    /// Whether the request came with a token that is restricted to a cluster, whoever it acts as.
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.token().is_some_and(|token| !token.cluster.is_empty())
+    }
+
     /// The token of the very user that the request acts as, without impersonation.
     #[must_use]
     pub fn own_token(&self) -> Option<&Accepted> {

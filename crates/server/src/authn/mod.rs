@@ -345,7 +345,7 @@ fn add_group(groups: &mut Vec<String>, group: &str) {
 async fn impersonate(state: &State, caller: Caller, parts: &Parts) -> Result<Caller, Refusal> {
     let Some(asked) = impersonation::Asked::parse(&parts.headers)? else { return Ok(caller) };
     // Within its cluster such a token may do what its owner may; here it must not become somebody whose rights end at no cluster.
-    let restricted = caller.token().is_some_and(|token| !token.cluster.is_empty());
+    let restricted = caller.is_restricted();
     if restricted && !proxy::serves(parts.uri.path()) {
         let why = "a token that is restricted to a cluster impersonates nobody outside of it";
         return Err(Refusal::ForbiddenText(why.to_owned()));

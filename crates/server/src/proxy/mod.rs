@@ -92,7 +92,7 @@ impl Proxy {
         }
         if route.cluster == LOCAL {
             // A scope that could be left by making a token without one would be none.
-            if route.manages_logins && caller.token().is_some_and(|token| !token.cluster.is_empty()) {
+            if route.manages_logins && caller.is_restricted() {
                 return Err(Failure::Scoped);
             }
             return Ok(Way::Here(Uri::from(route.target)));

@@ -23,6 +23,7 @@ use eartag_core::{AuthEndpoint, ClusterRecord, EndpointNode};
 use eartag_storage::{CollectionId, Op, Range, Scope, Store};
 
 use super::{AGE_COLUMN, MANAGEMENT, NAME_COLUMN, age, cell, column, fill, management, schema, typed};
+use crate::authn::Caller;
 use crate::cluster::{self, LOCAL, TOKENS_FINALIZER, may_use};
 use crate::observer::Tables;
 use crate::tls::certificates_of;
@@ -58,8 +59,13 @@ impl Clusters {
     }
 }
 
-/// Clusters are made and changed by those with full access only (DEC44): a changed address is where the stored credential goes to.
+/// Clusters are made and changed by those with full access only (DEC44): a changed address is where the stored credential goes to. For the same reason no token does
+/// it that is restricted to a cluster, be it `local` or the very one: it is for the use of its cluster, and of no other's credential.
 pub(super) async fn only_admins(cx: &Cx, verb: Verb, name: &str) -> Result<(), Refusal> {
+    if cx.fact::<Caller>().is_some_and(Caller::is_restricted) {
+        let why = "a token that is restricted to a cluster changes no clusters and nothing that opens them";
+        return Err(Refusal::Forbidden(why.to_owned()));
+    }
     if cx.authorizer.full_access(&cx.user, verb.access_verb(), MANAGEMENT).await? {
         return Ok(());
     }

@@ -27,8 +27,7 @@ pub async fn kubeconfig_token(
         .map_err(refusal)?;
     ground.within_quota(cx, &cx.user.name, MANAGEMENT, 1).await?;
     // Whomever the request acts as: what it came with bounds what it makes.
-    let carried = cx.fact::<Caller>().and_then(Caller::token).is_some_and(|token| !token.cluster.is_empty());
-    let restricted = restricted || carried;
+    let restricted = restricted || cx.fact::<Caller>().is_some_and(Caller::is_restricted);
 
     let settings = state.tables.settings.snapshot();
     let token = KubeconfigToken {

@@ -103,17 +103,18 @@ pub fn upstream(target: kubeconfig::Target) -> Result<Target, String> {
         Trust::Only(pem) => text("certificate authority", pem)?,
         Trust::System => String::new(),
     };
+    // Where a kubeconfig has both, a kube-apiserver goes by the certificate, so that is whom the kubeconfig means.
     let credential = match (target.login, &target.certificate) {
         (Login::Basic { .. }, _) => {
             return Err(
                 "the kubeconfig has a user name and password: use a token or a client certificate".into()
             );
         }
-        (Login::Bearer(token), _) => Credential::Token(token),
-        (Login::None, Some(pair)) => Credential::Certificate {
+        (_, Some(pair)) => Credential::Certificate {
             certificates_pem: text("client certificate", &pair.certificate)?,
             key_pem: SecretString::from(text("client key", &pair.key)?),
         },
+        (Login::Bearer(token), None) => Credential::Token(token),
         (Login::None, None) => Credential::None,
     };
     let tls_server_name = target.server_name.unwrap_or_default();
@@ -194,6 +195,13 @@ mod tests {
         write("{token: second}");
         assert!(
             matches!(of_kubeconfig(&file).unwrap().credential, Credential::Token(t) if t.expose_secret() == "second")
+        );
+        // A kube-apiserver that is shown both goes by the certificate.
+        std::fs::write(dir.path().join("crt"), "CERTIFICATE").unwrap();
+        std::fs::write(dir.path().join("key"), "KEY").unwrap();
+        write("{token: other, client-certificate: crt, client-key: key}");
+        assert!(
+            matches!(of_kubeconfig(&file).unwrap().credential, Credential::Certificate { certificates_pem, .. } if certificates_pem == "CERTIFICATE")
         );
         for (user, part) in [("{username: a, password: b}", "password"), ("{token: a, as: root}", "acts as")]
         {

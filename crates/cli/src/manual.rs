@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
+use eartag_server::version::PRODUCT;
 
 use crate::args;
 use crate::program::Invocation;
@@ -58,6 +59,6 @@ pub fn man(args: &ManArgs, invocation: &Invocation) -> anyhow::Result<()> {
 
 fn page(command: Command) -> anyhow::Result<String> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page)?;
+    clap_mangen::Man::new(command).source(format!("Eartag {PRODUCT}")).manual("Eartag").render(&mut page)?;
     Ok(String::from_utf8(page)?)
 }

@@ -45,7 +45,9 @@ pub enum UpstreamError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     /// Nobody who is trusted signed it.
-    #[error("its certificate is not signed by the certificate authority that was given for it")]
+    #[error(
+        "its certificate is not signed by the certificate authority that was given for it (or, if none was, by none that this machine trusts)"
+    )]
     Issuer,
     /// It names others.
     #[error("its certificate is for another name")]

@@ -142,6 +142,11 @@ enum Content {
 
 /// A missing file is an empty one, and so is an empty one.
 fn read_patiently(file: &Path) -> Result<Content, FileError> {
+    // A pipe, of which nobody might ever write the other end, is not waited for.
+    if std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let why = std::io::Error::other("it is not a regular file");
+        return Err(FileError::Read(file.to_owned(), why));
+    }
     for attempt in 0..READS {
         let Some(bytes) = files::read_small(file, LARGEST)?.map(Zeroizing::new) else {
             return Ok(Content::Document(Document::default()));
@@ -254,6 +259,16 @@ mod tests {
         }
         fs::write(&file, "").unwrap();
         assert!(cache.read().complaints.is_empty(), "an empty file is an empty cache");
+    }
+
+    #[test]
+    fn what_is_no_file_is_said_and_not_waited_for() {
+        let (_home, cache, file) = place();
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let seen = cache.read();
+        assert!(seen.complaints[0].contains("is not a regular file"), "{:?}", seen.complaints);
+        assert!(cache.change(|document| document.put_credential("s", "u_", &credential("t:x"))).is_err());
     }
 
     #[test]

@@ -33,6 +33,11 @@ fn every_command_has_a_page() {
         assert!(page(name).contains(".SH SYNOPSIS") || page(name).contains(".SH DESCRIPTION"), "{name}");
     }
     assert!(page("eartag-token.1").contains("\\-\\-auth\\-provider"));
+    // Its title, and at its foot the program that it belongs to.
+    let page = page("eartag-token-delete.1");
+    let title = page.lines().find(|line| line.starts_with(".TH ")).unwrap();
+    let program = format!("Eartag {}", env!("CARGO_PKG_VERSION"));
+    assert!(title.contains(" eartag-token-delete 1 ") && title.contains(&program), "{title}");
 }
 
 #[test]

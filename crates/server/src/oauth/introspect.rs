@@ -32,7 +32,7 @@ where
     let token = token_of(parts, incoming).await?;
     // A body may be sent slowly, and the credential or the right taken away meanwhile.
     if !authn::still_good(state, &caller) {
-        return Err(Fault::client());
+        return Err(Fault::rejected());
     }
     if !may().await {
         return Err(Fault::right());

@@ -83,12 +83,14 @@ struct Fault {
     code: StatusCode,
     error: &'static str,
     description: &'static str,
+    /// What the challenge says of a bearer token that was presented, by RFC 6750 §3.1; empty if there was none to say anything of.
+    bearer: &'static str,
     retry_after_s: Option<u64>,
 }
 
 impl Fault {
     fn of(code: StatusCode, error: &'static str, description: &'static str) -> Fault {
-        Fault { code, error, description, retry_after_s: None }
+        Fault { code, error, description, bearer: "", retry_after_s: None }
     }
 
     fn request(description: &'static str) -> Fault {
@@ -100,8 +102,14 @@ impl Fault {
         Fault::of(StatusCode::UNAUTHORIZED, "invalid_client", why)
     }
 
+    /// The caller's credential is not good, or no longer.
+    fn rejected() -> Fault {
+        Fault { bearer: "invalid_token", ..Fault::client() }
+    }
+
     fn right() -> Fault {
-        Fault::of(StatusCode::FORBIDDEN, "insufficient_scope", "the caller may not do this")
+        let fault = Fault::of(StatusCode::FORBIDDEN, "insufficient_scope", "the caller may not do this");
+        Fault { bearer: fault.error, ..fault }
     }
 
     fn busy() -> Fault {
@@ -119,7 +127,7 @@ impl Fault {
         let status = refusal.status(&Subject::default());
         match status.code {
             400 | 422 => Fault::request("this cannot be done to the token"),
-            401 => Fault::client(),
+            401 => Fault::rejected(),
             403 => Fault::right(),
             429 => Fault::busy(),
             code => {
@@ -133,9 +141,16 @@ impl Fault {
         let body = json!({"error": self.error, "error_description": self.description});
         let mut response = json_response(self.code, &body);
         let headers = response.headers_mut();
+        if matches!(self.code, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let challenge = match self.bearer {
+                "invalid_token" => "Bearer realm=\"eartag\", error=\"invalid_token\"",
+                "insufficient_scope" => "Bearer realm=\"eartag\", error=\"insufficient_scope\"",
+                _ => "Bearer realm=\"eartag\"",
+            };
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         match self.code {
             StatusCode::UNAUTHORIZED => {
-                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"eartag\""));
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"eartag\""));
             }
             StatusCode::METHOD_NOT_ALLOWED => {
@@ -163,7 +178,7 @@ async fn caller(state: &State, parts: &Parts, peer: &Peer) -> Result<Option<Call
         Ok(caller) if caller.via_cookie || caller.is_of_the_cluster() => Ok(None),
         Ok(caller) => Ok(Some(caller)),
         Err(AuthnFailure::Anonymous | AuthnFailure::CrossSite) => Ok(None),
-        Err(AuthnFailure::Rejected) => Err(Fault::client()),
+        Err(AuthnFailure::Rejected) => Err(Fault::rejected()),
         Err(AuthnFailure::Refused(refusal)) => Err(Fault::from_refusal(&refusal)),
     }
 }

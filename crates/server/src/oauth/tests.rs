@@ -87,11 +87,24 @@ async fn introspection_is_for_callers_with_the_right_and_not_for_cookies() {
     let (ann, root) = (stage.token(&stage.ann, "").await, stage.token(&stage.root, "").await);
     let error = |answer: &Answer| (answer.status, answer.body["error"].as_str().unwrap().to_owned());
     let is = |code: u16, error: &str| (code, error.to_owned());
-    assert_eq!(error(&stage.post(INTROSPECT, &ann, &root).await), is(403, "insufficient_scope"));
-    assert_eq!(error(&stage.post(INTROSPECT, "token-nobody:abc", &root).await), is(401, "invalid_client"));
+    let challenge = |answer: &Answer| {
+        let all = answer.headers.get_all("www-authenticate").iter();
+        all.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let basic = "Basic realm=\"eartag\"";
+    let right = stage.post(INTROSPECT, &ann, &root).await;
+    assert_eq!(error(&right), is(403, "insufficient_scope"));
+    assert_eq!(challenge(&right), ["Bearer realm=\"eartag\", error=\"insufficient_scope\""]);
+    let rejected = stage.post(INTROSPECT, "token-nobody:abc", &root).await;
+    assert_eq!(error(&rejected), is(401, "invalid_client"));
+    assert_eq!(challenge(&rejected), ["Bearer realm=\"eartag\", error=\"invalid_token\"", basic]);
     let nobody = stage.post(INTROSPECT, "", &root).await;
     assert_eq!(error(&nobody), is(401, "invalid_client"));
-    assert!(nobody.headers.contains_key("www-authenticate"));
+    assert_eq!(
+        challenge(&nobody),
+        ["Bearer realm=\"eartag\"", basic],
+        "of what was not presented nothing is said"
+    );
     let cookie = format!("R_SESS={root}");
     let own = [
         FORM,

@@ -229,7 +229,7 @@ async fn a_certificate_that_is_not_the_clusters_gets_no_request_and_one_clear_te
         (
             502,
             "the API server of cluster \"c-1\" gives no answer: it is not trusted: its certificate is not signed by the certificate \
-             authority that was given for it"
+             authority that was given for it (or, if none was, by none that this machine trusts)"
         )
     );
 }

@@ -1,9 +1,11 @@
-//! Requests that are answered before their body has arrived: the answer reaches whoever still sends.
+//! Requests that are answered before their body has arrived: the answer reaches whoever still sends, and whoever never finishes holds nobody up.
 
+use std::io::Write;
 use std::process::Command;
 
-use eartag_tests::{MANAGEMENT, Server, TOKENS};
-use serde_json::Value;
+use eartag_tests::people::token;
+use eartag_tests::{MANAGEMENT, Server, TOKENS, raw};
+use serde_json::{Value, json};
 
 /// What curl got: the version of HTTP, the status and the body.
 fn curl(server: &Server, protocol: &str, path: &str, bearer: &str, more: &[&str]) -> (String, u16, Value) {
@@ -50,4 +52,28 @@ fn a_refusal_before_the_body_was_read_reaches_a_client_that_is_still_sending() {
             }
         }
     }
+}
+
+#[test]
+fn forms_that_never_arrive_leave_the_others_room() {
+    // More than may write at once: whoever has not said who they are has places of their own.
+    const SLOW: usize = 210;
+    let server = Server::start();
+    let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
+    let config = raw::config(&server.ca_file(), &["http/1.1"]);
+    let begun = |path: &str| {
+        let mut stream = raw::tls(server.address(), &config).expect("a connection");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9000\r\n\r\ntoken="
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.flush()).expect("a beginning");
+        stream
+    };
+    let slow: Vec<_> = (0..SLOW).map(|_| begun("/oauth2/revoke")).collect();
+    let minted = ann.mint(json!({}));
+    let review = json!({"spec": {"token": minted.bearer}});
+    let reviewed = admin.http.post("/apis/authentication.k8s.io/v1/tokenreviews", &review).want(200);
+    assert_eq!(reviewed["status"]["authenticated"], true);
+    ann.http.delete(&token(&minted.name)).want(200);
+    drop(slow);
 }

@@ -359,6 +359,27 @@ fn a_watch_that_somebody_opened_as_a_user_ends_when_that_user_is_disabled() {
 }
 
 #[test]
+fn a_watch_by_way_of_local_ends_with_the_right_to_it() {
+    let server = Server::start();
+    let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
+    let rules = json!([{"apiGroups": ["management.cattle.io"], "resources": ["clusters"], "resourceNames": ["local"], "verbs": ["get"]}]);
+    let role = json!({"metadata": {"name": "local-user"}, "rules": rules});
+    admin.http.post(&format!("{MANAGEMENT}/globalroles"), &role).want(201);
+    let binding = eartag_tests::people::bind(&admin.http, &ann.id, "local-user");
+    let by_way_of_local = format!("/k8s/clusters/local{TOKENS}");
+    let stream = Stream::open(&server, &ann.http, &format!("{by_way_of_local}?watch=true"));
+    let straight = watch(&server, &ann, "");
+    let first = ann.mint(json!({}));
+    assert_eq!((stream.next_change().name(), straight.next_change().name()), (first.name.clone(), first.name));
+    admin.http.delete(&format!("{MANAGEMENT}/globalrolebindings/{binding}")).want(200);
+    assert_eq!(stream.rest(SOON), []);
+    ann.http.get(&by_way_of_local).refused(403, "Forbidden");
+    // What she may do here has not changed.
+    let second = ann.mint(json!({}));
+    assert_eq!(straight.next_change().name(), second.name);
+}
+
+#[test]
 fn switching_the_feature_off_ends_its_watches() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));

@@ -211,3 +211,16 @@ async fn an_answer_does_not_tell_whether_there_is_a_token_of_somebody_else() {
     let found = stage.scene.state.store.get(eartag_core::collections::EXT_TOKENS, name.as_bytes());
     assert!(found.is_some(), "and nothing was ended");
 }
+
+#[tokio::test]
+async fn a_form_that_does_not_arrive_is_given_up() {
+    let stage = Stage::new().await;
+    let (parts, _) = crate::authn::testing::request("POST", REVOKE, &[FORM], "").into_parts();
+    let never = futures_util::stream::pending::<std::io::Result<http_body::Frame<Bytes>>>();
+    let request = Request::from_parts(parts, http_body_util::StreamBody::new(never));
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let answer = Answer::read(handle(&stage.scene.state, request, &stage.scene.peer).await).await;
+    assert_eq!((answer.status, &answer.body["error"]), (408, &json!("invalid_request")));
+    assert!(begun.elapsed() >= FORM_TIME && begun.elapsed() < 2 * FORM_TIME, "{:?}", begun.elapsed());
+}

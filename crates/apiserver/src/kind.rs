@@ -173,6 +173,8 @@ pub struct Draft {
     pub conditions: Vec<Condition>,
     /// Changes of other collections that belong to this one (at most one key of each).
     pub also: Vec<Op>,
+    /// Held until it is decided whether a new object is stored, and dropped then.
+    pub held: Option<Box<dyn Any + Send + Sync>>,
     /// What of a new object's making takes further commits.
     pub sequel: Option<Box<dyn Sequel>>,
     /// What a dry run shows where the real reply has its secrets. It holds none.

@@ -14,6 +14,7 @@ use eartag_core::verifier::Verifier;
 use eartag_storage::{Change, CollectionId, Entry, Observer};
 
 use crate::authn::Gate;
+use crate::resources::quota::Quotas;
 
 /// Collections whose changes may change who may do what.
 const RIGHTS: [CollectionId; 5] =
@@ -35,6 +36,8 @@ pub struct Tables {
     pub usage: Arc<Usage>,
     /// What authentication keeps in memory; its index of login names follows the store.
     pub gate: Arc<Gate>,
+    /// Places of what is being made, of which nobody may have any number.
+    pub quotas: Arc<Quotas>,
 }
 
 impl Tables {
@@ -49,6 +52,7 @@ impl Tables {
             features,
             usage,
             gate,
+            quotas: Arc::default(),
         }
     }
 }

@@ -112,8 +112,7 @@ fn a_restricted_token_changes_no_cluster_and_nothing_that_opens_one() {
     let admin = server.admin();
     let made = json!({"metadata": {"name": "c-1"}, "spec": {"apiEndpoint": ENDPOINT}});
     admin.http.post(&format!("{MANAGEMENT}/clusters"), &made).want(201);
-    let restricted_to =
-        |id: &str| server.anonymous().bearer(&admin.mint(json!({"clusterName": id})).bearer);
+    let restricted_to = |id: &str| server.anonymous().bearer(&admin.mint(json!({"clusterName": id})).bearer);
     let (local, one) = (restricted_to("local"), restricted_to("c-1"));
     let elsewhere = json!({"spec": {"apiEndpoint": "https://evil.example"}});
     let secret = json!({"token": "mine"});
@@ -140,12 +139,19 @@ fn a_restricted_token_changes_no_cluster_and_nothing_that_opens_one() {
         let act = |action: &str, body| http.post(&format!("{path}?action={action}"), body).status;
         assert_eq!(http.put(&path, &json!({"description": "mine"})).status, 403, "{id}");
         assert_eq!(http.delete(&path).status, 403, "{id}");
-        assert_eq!((act("setCredential", &secret), act("generateWebhookConfig", &json!({}))), (403, 403), "{id}");
+        assert_eq!(
+            (act("setCredential", &secret), act("generateWebhookConfig", &json!({}))),
+            (403, 403),
+            "{id}"
+        );
     }
 
     // The same person may, by a token that is good everywhere.
     let seen = admin.http.get(&format!("{MANAGEMENT}/clusters/c-1")).want(200);
-    assert_eq!((&seen["spec"]["apiEndpoint"], &seen["metadata"]["generation"]), (&json!(ENDPOINT), &json!(1)));
+    assert_eq!(
+        (&seen["spec"]["apiEndpoint"], &seen["metadata"]["generation"]),
+        (&json!(ENDPOINT), &json!(1))
+    );
     admin.http.post("/v3/clusters/c-1?action=setCredential", &secret).want(200);
     admin.http.delete(&format!("{MANAGEMENT}/clusters/c-1")).want(200);
 }

@@ -370,7 +370,10 @@ fn a_watch_by_way_of_local_ends_with_the_right_to_it() {
     let stream = Stream::open(&server, &ann.http, &format!("{by_way_of_local}?watch=true"));
     let straight = watch(&server, &ann, "");
     let first = ann.mint(json!({}));
-    assert_eq!((stream.next_change().name(), straight.next_change().name()), (first.name.clone(), first.name));
+    assert_eq!(
+        (stream.next_change().name(), straight.next_change().name()),
+        (first.name.clone(), first.name)
+    );
     admin.http.delete(&format!("{MANAGEMENT}/globalrolebindings/{binding}")).want(200);
     assert_eq!(stream.rest(SOON), []);
     ann.http.get(&by_way_of_local).refused(403, "Forbidden");

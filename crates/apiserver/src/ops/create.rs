@@ -70,7 +70,7 @@ impl Api {
             let leaving = eartag_api::frame::head(entry.value()).is_some_and(|head| head.deleted);
             return Err(if leaving { Refusal::AlreadyExistsLeaving.into() } else { Failure::Taken });
         }
-        let Draft { body, once, conditions, also, sequel, foretold } = draft;
+        let Draft { body, once, conditions, also, held, sequel, foretold } = draft;
         let info = kind.info();
         let taken = Stored { name, meta: &meta, body: &body, revision: Revision::default() };
         let taken = show(kind, &taken, cx).map_err(corrupt)?;
@@ -128,6 +128,7 @@ impl Api {
             Err(CommitError::Unknown) => self.settle(kind, cx, name, &meta, once),
             Err(error) => Err(commit_refusal(error).into()),
         }?;
+        drop(held);
         let Some(sequel) = sequel else { return Ok(created) };
         let once = sequel.run(cx).await?;
         match self.own_entry(kind, name, &meta) {

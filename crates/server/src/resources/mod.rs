@@ -11,6 +11,7 @@ mod global_roles;
 mod kubeconfigs;
 mod password_changes;
 mod projects;
+pub mod quota;
 pub(crate) mod rules;
 mod self_users;
 mod settings;

@@ -18,6 +18,7 @@ use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Scope, Sto
 use secrecy::SecretString;
 
 use super::super::EXT;
+use super::super::quota::{Limited, Places, Wanted};
 use super::super::tokens::{Drawn, Ground, refusal as token_refusal};
 use super::{Kubeconfigs, refusal};
 use crate::cluster::{Cluster, LOCAL};
@@ -55,7 +56,7 @@ impl Kubeconfigs {
                 Ok::<_, KubeconfigRefusal>((user.clone(), principal, lifetime))
             })
             .map_err(refusal)?;
-        self.within_quota(cx).await?;
+        let mut held = (self.place(cx).await?, None);
         let store = &self.ground.store;
         let address = Address::of(&self.ground.tables, self.server_url.as_ref(), cx)
             .ok_or_else(|| Refusal::Internal("can't determine the server URL".to_owned()))?;
@@ -98,7 +99,8 @@ impl Kubeconfigs {
             draft.once = by_command();
         } else {
             let count = u64::try_from(plan.users().len()).unwrap_or(u64::MAX);
-            self.ground.within_quota(cx, &record.owner, EXT, count).await?;
+            let mut places = self.ground.places(cx, &record.owner, EXT, count).await?;
+            held.1 = places.as_mut().and_then(Places::split_one);
             let mut tokens = Vec::with_capacity(plan.users().len());
             for of in plan.users() {
                 let token = KubeconfigToken {
@@ -121,25 +123,21 @@ impl Kubeconfigs {
                 draft.also.push(first.op());
             }
             if tokens.len() > 1 {
-                let (ground, owner) = (self.ground.clone(), record.owner.clone());
+                let ground = self.ground.clone();
                 draft.sequel =
-                    Some(Box::new(Others { ground, owner, name: name.to_owned(), uid, plan, tokens }));
+                    Some(Box::new(Others { ground, places, name: name.to_owned(), uid, plan, tokens }));
             }
         }
+        draft.held = Some(Box::new(held));
         draft.body = record.encode();
         Ok(draft)
     }
 
-    async fn within_quota(&self, cx: &Cx) -> Result<(), Refusal> {
-        let used = self.ground.store.count(KUBECONFIGS, &Scope::Owner(cx.user.name.as_bytes().to_vec()));
-        if used < self.most || cx.authorizer.full_access(&cx.user, "create", EXT).await? {
-            return Ok(());
-        }
-        let most = self.most;
-        let count = format!("count/kubeconfigs.{EXT}");
-        Err(Refusal::Forbidden(format!(
-            "exceeded quota: kubeconfigs-of-one-user, requested: {count}=1, used: {count}={used}, limited: {count}={most}"
-        )))
+    async fn place(&self, cx: &Cx) -> Result<Option<Places>, Refusal> {
+        let owner = cx.user.name.as_str();
+        let wanted = Wanted { what: Limited::Kubeconfigs, owner, group: EXT, count: 1, most: self.most };
+        let stored = || self.ground.store.count(KUBECONFIGS, &Scope::Owner(owner.as_bytes().to_vec()));
+        self.ground.tables.quotas.places(cx, wanted, stored).await
     }
 }
 
@@ -166,7 +164,8 @@ fn mention(token: &Drawn, cx: &Cx) -> Mention {
 /// Stores the tokens behind the first one, each together with its mention, and the last one with the word that all is done.
 pub(super) struct Others {
     ground: Ground,
-    owner: String,
+    /// Of the tokens that are not stored yet.
+    places: Option<Places>,
     name: String,
     uid: Uid,
     plan: Plan,
@@ -177,19 +176,9 @@ pub(super) struct Others {
 impl Sequel for Others {
     async fn run(mut self: Box<Self>, cx: &Cx) -> Result<Option<Once>, Refusal> {
         for at in 1..self.tokens.len() {
-            // Asked anew: others may be made for the same user at the same time.
-            let allowed = self.ground.within_quota(cx, &self.owner, EXT, 1).await;
-            let stored = match allowed {
-                Ok(()) => self.store_one(at, cx).await,
-                Err(why) => Err(Fault::Quota(why)),
-            };
-            match stored {
-                Ok(()) => {}
+            match self.store_one(at, cx).await {
+                Ok(()) => drop(self.places.as_mut().and_then(Places::split_one)),
                 Err(Fault::Stopped(why)) => return Err(Refusal::Conflict(why)),
-                Err(Fault::Quota(why)) => {
-                    self.failed("the user may have no more tokens", cx).await;
-                    return Err(why);
-                }
                 Err(Fault::Failed(why)) => {
                     let of = self.plan.users().get(at).map(|user| user.cluster.as_str()).unwrap_or_default();
                     let text = match of {
@@ -210,8 +199,6 @@ impl Sequel for Others {
 enum Fault {
     /// Somebody ended the making, and the record says so already, if it is there at all.
     Stopped(String),
-    /// The user has too many, or it cannot be told.
-    Quota(Refusal),
     /// All else.
     Failed(String),
 }

@@ -149,7 +149,7 @@ impl Kind for Tokens {
         strip_reserved(meta, None);
         let spec: TokenSpec = typed::<Token>(asked)?.spec;
         bounded(DESCRIPTION, Some(&spec.description), Some(meta))?;
-        self.ground.within_quota(cx, &cx.user.name, EXT, 1).await?;
+        let places = self.ground.places(cx, &cx.user.name, EXT, 1).await?;
         let asked = CreateToken {
             user_id: spec.user_id,
             kind: spec.kind,
@@ -175,7 +175,7 @@ impl Kind for Tokens {
         };
         let conditions = self.ground.conditions(Face::Ext, name, &made.credential).map_err(refusal)?;
         let body = TokenRecord { credential: made.credential }.encode();
-        Ok(Draft { body, once: Some(once), conditions, ..Draft::default() })
+        Ok(Draft { body, once: Some(once), conditions, held: Some(Box::new(places)), ..Draft::default() })
     }
 
     async fn change(

@@ -25,7 +25,7 @@ pub async fn kubeconfig_token(
     let (user, principal) = ground
         .as_creator(cx, |creator| entitled(creator).map(|(user, principal)| (user.clone(), principal)))
         .map_err(refusal)?;
-    ground.within_quota(cx, &cx.user.name, MANAGEMENT, 1).await?;
+    let _places = ground.places(cx, &cx.user.name, MANAGEMENT, 1).await?;
     // Whomever the request acts as: what it came with bounds what it makes.
     let restricted = restricted || cx.fact::<Caller>().is_some_and(Caller::is_restricted);
 

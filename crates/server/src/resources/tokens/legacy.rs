@@ -26,6 +26,7 @@ use eartag_storage::{CollectionId, Scope, Store};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::super::quota::Places;
 use super::super::rules::may_overrule;
 use super::super::{
     AGE_COLUMN, MANAGEMENT, NAME_COLUMN, age, cell, column, fill, management as resource, schema, typed,
@@ -41,6 +42,9 @@ const HASHED: &str = "authn.management.cattle.io/token-hashed";
 /// Where the whole bearer value stands in the one reply that holds it.
 const TOKEN: &[&str] = &["token"];
 const DESCRIPTION: &str = "description";
+
+/// A record, its secret and what to warn of.
+type Made = (LegacyTokenRecord, PlainSecret, Vec<String>);
 
 /// The lens over legacy tokens.
 pub struct LegacyTokens {
@@ -75,13 +79,8 @@ impl LegacyTokens {
     }
 
     /// An API key of the caller's.
-    async fn api_key(
-        &self,
-        asked: &Token,
-        hashed: bool,
-        cx: &Cx,
-    ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
-        self.ground.within_quota(cx, &cx.user.name, MANAGEMENT, 1).await?;
+    async fn api_key(&self, asked: &Token, hashed: bool, cx: &Cx) -> Result<(Made, Option<Places>), Refusal> {
+        let places = self.ground.places(cx, &cx.user.name, MANAGEMENT, 1).await?;
         let cluster = self.ground.cluster_access(&asked.cluster_name, cx).await;
         let max = self.ground.max_ttl();
         let wanted = CreateToken {
@@ -97,6 +96,7 @@ impl LegacyTokens {
             .as_creator(cx, |creator| {
                 create_legacy(&wanted, creator, cluster, max, hashed, cx.now_s(), random)
             })
+            .map(|made| (made, places))
             .map_err(|why| legacy_refusal(why, asked.ttl))
     }
 
@@ -107,10 +107,10 @@ impl LegacyTokens {
         asked: &Token,
         hashed: bool,
         cx: &Cx,
-    ) -> Result<(LegacyTokenRecord, PlainSecret, Vec<String>), Refusal> {
+    ) -> Result<(Made, Option<Places>), Refusal> {
         self.ground.no_nameless_impersonation(cx).map_err(refusal)?;
         let owner = if asked.user_id.is_empty() { &cx.user.name } else { &asked.user_id };
-        self.ground.within_quota(cx, owner, MANAGEMENT, 1).await?;
+        let places = self.ground.places(cx, owner, MANAGEMENT, 1).await?;
         if !cx.authorizer.full_access(&cx.user, "create", MANAGEMENT).await? {
             may_overrule(&self.ground.tables, cx, owner).await?;
         }
@@ -134,7 +134,7 @@ impl LegacyTokens {
         system_token(&wanted, &user, self.ground.max_ttl(), hashed, cx.now_s(), random)
             .map(|(mut record, secret, warnings)| {
                 record.credential.enabled = asked.enabled.unwrap_or(true);
-                (record, secret, warnings)
+                ((record, secret, warnings), places)
             })
             .map_err(|why| legacy_refusal(why, asked.ttl))
     }
@@ -214,7 +214,7 @@ impl Kind for LegacyTokens {
         let token: Token = typed(asked)?;
         bounded(DESCRIPTION, Some(&token.description), Some(meta))?;
         let hashing::Mark { on, condition } = hashing::mark(&self.ground.store, &self.ground.tables.features);
-        let (record, secret, warnings) = match kind.as_deref() {
+        let ((record, secret, warnings), places) = match kind.as_deref() {
             None | Some("") => {
                 named_by_the_server(asked)?;
                 self.api_key(&token, on, cx).await?
@@ -231,7 +231,8 @@ impl Kind for LegacyTokens {
         let mut conditions =
             self.ground.conditions(Face::Legacy, name, &record.credential).map_err(refusal)?;
         conditions.push(condition);
-        Ok(Draft { body: record.encode(), once: Some(once), conditions, ..Draft::default() })
+        let held = Some(Box::new(places) as _);
+        Ok(Draft { body: record.encode(), once: Some(once), conditions, held, ..Draft::default() })
     }
 
     async fn change(

@@ -25,6 +25,7 @@ pub(super) use self::backing::{Drawn, revoke};
 pub(super) use self::ext::Tokens;
 pub use self::issued::kubeconfig_token;
 pub(super) use self::legacy::LegacyTokens;
+use super::quota::{Limited, Places, Wanted};
 use crate::authn::{Caller, TOKEN_ID};
 use crate::cluster::{Cluster, may_use_here};
 use crate::observer::Tables;
@@ -53,25 +54,16 @@ impl Ground {
         Ground { tables, store, most: MOST_TOKENS }
     }
 
-    /// Whether the caller may make so many more tokens for this user.
-    pub(super) async fn within_quota(
+    /// Places for so many more tokens of this user, if the caller may make them: held until they are stored.
+    pub(super) async fn places(
         &self,
         cx: &Cx,
         owner: &str,
         group: &str,
-        more: u64,
-    ) -> Result<(), Refusal> {
-        let used = tokens_of(&self.store, owner);
-        if used.saturating_add(more) <= self.most
-            || cx.authorizer.full_access(&cx.user, "create", group).await?
-        {
-            return Ok(());
-        }
-        let most = self.most;
-        let count = format!("count/tokens.{group}");
-        Err(Refusal::Forbidden(format!(
-            "exceeded quota: tokens-of-one-user, requested: {count}={more}, used: {count}={used}, limited: {count}={most}"
-        )))
+        count: u64,
+    ) -> Result<Option<Places>, Refusal> {
+        let wanted = Wanted { what: Limited::Tokens, owner, group, count, most: self.most };
+        self.tables.quotas.places(cx, wanted, || tokens_of(&self.store, owner)).await
     }
 
     fn owner_enabled(&self, credential: &Credential) -> bool {

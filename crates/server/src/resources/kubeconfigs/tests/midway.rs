@@ -3,6 +3,7 @@
 use eartag_apiserver::kind::Sequel;
 
 use super::*;
+use crate::resources::tokens::Tokens;
 
 const NAME: &str = "kubeconfig-abcde";
 
@@ -13,10 +14,7 @@ struct Making {
 }
 
 async fn begin(scene: &Scene, kind: &Kubeconfigs, of: &Person, clusters: &[&str]) -> Making {
-    let mut cx = scene.cx(of.name);
-    let named = of.bearer.trim_start_matches("Bearer ").split(':').next().unwrap().to_owned();
-    cx.user.extra.insert("requesttokenid".into(), vec![named]);
-    cx.user.extra.insert("requesthost".into(), vec!["a.example".into()]);
+    let cx = cx(scene, of);
     let mut meta = Meta { uid: Uid::from_random([6; 16]), created_s: cx.now_s(), ..Meta::default() };
     let asked = json!({"spec": {"clusters": clusters}});
     let draft = kind.admit(NAME, &asked, &mut meta, &cx).await.map_err(|r| format!("{r:?}")).unwrap();
@@ -28,6 +26,14 @@ async fn begin(scene: &Scene, kind: &Kubeconfigs, of: &Person, clusters: &[&str]
     scene.state.store.commit(commit).await.unwrap();
     assert_eq!(progress(scene), Some((KubeconfigSummary::Pending, 1)));
     Making { cx, sequel: draft.sequel.unwrap() }
+}
+
+fn cx(scene: &Scene, of: &Person) -> Cx {
+    let mut cx = scene.cx(of.name);
+    let named = of.bearer.trim_start_matches("Bearer ").split(':').next().unwrap().to_owned();
+    cx.user.extra.insert("requesttokenid".into(), vec![named]);
+    cx.user.extra.insert("requesthost".into(), vec!["a.example".into()]);
+    cx
 }
 
 impl Making {
@@ -109,20 +115,26 @@ async fn a_kubeconfig_that_finalizers_hold_says_that_its_making_was_stopped() {
 }
 
 #[tokio::test]
-async fn two_makings_at_the_same_time_share_one_quota() {
+async fn what_is_being_made_leaves_others_no_more_than_the_rest_of_the_quota() {
     let scene = Scene::new().await;
     clusters(&scene).await;
     let ann = person(&scene, "user-ann", "user", &["c-2", "c-3"]).await;
     let mut kind = kind(&scene);
-    // Her own token, and the three of the kubeconfig.
-    kind.ground.most = 4;
+    // Her own token, the three of the kubeconfig, and one.
+    kind.ground.most = 5;
     let making = begin(&scene, &kind, &ann, &["c-2", "c-3"]).await;
-    let other = json!({"metadata": {}, "spec": {}});
-    for _ in 0..2 {
-        let token = ann.send(&scene, "POST", "/apis/ext.cattle.io/v1/tokens", &other).await;
-        assert_eq!(token.status, 201);
-    }
-    let Err(Refusal::Forbidden(why)) = making.go_on().await else { panic!("it took more than there was") };
-    assert!(why.starts_with("exceeded quota: tokens-of-one-user"), "{why}");
-    assert_eq!(progress(&scene), Some((KubeconfigSummary::Error, 1)));
+    let mut tokens = Tokens::new(scene.state.tables.clone(), scene.state.store.clone()).unwrap();
+    tokens.ground.most = 5;
+    let create = async || {
+        let asked = json!({"apiVersion": "ext.cattle.io/v1", "kind": "Token", "spec": {}});
+        scene.state.api.create(&tokens, &cx(&scene, &ann), asked).await.map(drop)
+    };
+    assert_eq!(create().await, Ok(()));
+    let Err(Refusal::Forbidden(why)) = create().await else { panic!("one more than there is room") };
+    assert!(why.starts_with("exceeded quota: tokens-of-one-user") && why.contains("=5, limited"), "{why}");
+    assert_eq!(making.go_on().await, Ok(()));
+    assert_eq!(progress(&scene), Some((KubeconfigSummary::Complete, 3)));
+    assert!(create().await.is_err(), "now they are stored");
+    delete_entry(&scene, EXT_TOKENS, &record(&scene).unwrap().tokens[2].name).await;
+    assert_eq!(create().await, Ok(()), "and nothing else is held");
 }

@@ -28,6 +28,8 @@ pub struct Collection {
     asked: Asked,
     items: Items,
     rights: Rights,
+    /// Whether the caller may add to it.
+    creates: bool,
     actions: Map,
 }
 
@@ -44,11 +46,13 @@ impl Collection {
         let asked = Asked::parse(resource.about(), &door.query, page)?;
         let items = Items::open(Arc::clone(&door), resource, &asked).await?;
         let rights = Rights::to_all(&door, resource).await?;
+        let takes = resource.about().collection_methods.contains(&"POST");
+        let creates = takes && door.may(resource, "create", "").await?;
         let url = door.url(resource.about().plural, "");
         let actions = resource.actions_on_all(&door).await;
         let actions =
             actions.into_iter().map(|a| (a.to_owned(), format!("{url}?action={a}").into())).collect();
-        Ok(Collection { door, resource, asked, items, rights, actions })
+        Ok(Collection { door, resource, asked, items, rights, creates, actions })
     }
 
     /// The whole answer at once, for lists that are known to be short.
@@ -105,7 +109,7 @@ impl Collection {
         let about = self.resource.about();
         let mut members = Map::new();
         members.insert("actions".to_owned(), Tree::Object(self.actions.clone()));
-        if about.collection_methods.contains(&"POST") && !self.door.public {
+        if self.creates {
             members.insert("createTypes".to_owned(), json!({about.id: self.url()}));
         }
         members

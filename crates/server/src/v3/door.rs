@@ -1,5 +1,6 @@
 //! One request of `/v3`: who asks, under which address, and the way from there to the kinds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use eartag_apiserver::http::query::Query;
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::error::V3Error;
 use super::item::put;
-use super::resource::{Made, V3Resource};
+use super::resource::{About, Made, V3Resource};
 use crate::authn::Caller;
 use crate::state::State;
 
@@ -99,7 +100,10 @@ impl Door {
     /// A kind's refusal in the words of this door.
     pub fn error<R: V3Resource + ?Sized>(&self, resource: &R, refusal: &Refusal, name: &str) -> V3Error {
         let kind = resource.kind(&self.state);
-        resource.error(refusal).unwrap_or_else(|| V3Error::of(refusal, &Subject::new(kind.info(), name)))
+        let error = || V3Error::of(refusal, &Subject::new(kind.info(), name));
+        let error = resource.error(refusal).unwrap_or_else(error);
+        let field = member_of(resource.about(), &error.field).into_owned();
+        V3Error { field, ..error }
     }
 
     /// One object that the caller may get.
@@ -173,6 +177,21 @@ impl Door {
     }
 }
 
+/// What `/v3` calls a member of an object: references end in `Id` here and in `Name` there, and the name for people is `name`. Clients and forms look for the
+/// member that they sent.
+fn member_of<'f>(about: &About, field: &'f str) -> Cow<'f, str> {
+    let known = |name: &str| about.all_fields().any(|field| field.name == name);
+    if known(field) {
+        return field.into();
+    }
+    let reference = field.strip_suffix("Name").map(|stem| format!("{stem}Id"));
+    match reference {
+        Some(reference) if known(&reference) => reference.into(),
+        _ if field == "displayName" && known("name") => "name".into(),
+        _ => field.into(),
+    }
+}
+
 /// The merge patch that makes labels and annotations those of the body. The system's own (`…cattle.io/…`) stay if the body leaves them out,
 /// because forms of clients do so.
 fn marks(seen: &Tree, body: &Map) -> Tree {
@@ -196,6 +215,19 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
+
+    #[test]
+    fn a_member_is_called_as_clients_know_it() {
+        let of = |plural: &str, field: &'static str| {
+            member_of(super::super::dispatch::find(plural).unwrap().about(), field).into_owned()
+        };
+        assert_eq!(of("globalRoleBindings", "globalRoleName"), "globalRoleId");
+        assert_eq!(of("tokens", "clusterName"), "clusterId");
+        assert_eq!(of("globalRoles", "displayName"), "name");
+        assert_eq!(of("users", "username"), "username");
+        assert_eq!(of("tokens", "ttl"), "ttl");
+        assert_eq!(of("tokens", "odd"), "odd");
+    }
 
     #[test]
     fn labels_are_replaced_and_those_of_the_system_stay() {

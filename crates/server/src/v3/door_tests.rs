@@ -110,6 +110,24 @@ async fn a_user_is_created_read_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_collection_offers_its_creation_to_those_who_may() {
+    let scene = Scene::new().await;
+    let ann = scene.user("user-ann", "ann", None, "user").await;
+    let root = scene.user("user-root", "root", None, "admin").await;
+    for (who, may) in [(&ann, false), (&root, true)] {
+        let bearer = format!("Bearer {}", scene.token(who, true, "").await.bearer.expose());
+        let offers = async |plural: &str| {
+            let list = scene.send("GET", &format!("/v3/{plural}"), &[("authorization", &bearer)], "").await;
+            assert_eq!(list.status, 200, "{plural}: {}", list.body);
+            list.body.get("createTypes").is_some()
+        };
+        assert!(offers("tokens").await, "everybody makes tokens of their own");
+        assert_eq!((offers("users").await, offers("clusters").await), (may, may));
+        assert!(!offers("settings").await && !offers("features").await);
+    }
+}
+
+#[tokio::test]
 async fn a_created_user_can_log_in() {
     let scene = admin().await;
     assert_eq!(create(&scene, json!({"username": "bob", "password": PASSWORD})).await.status, 201);

@@ -74,6 +74,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::authn::testing::{Scene, system_admin};
 
     #[test]
     fn references_are_renamed_both_ways() {
@@ -87,6 +88,25 @@ mod tests {
         let body = ABOUT.checked(&item, true).unwrap();
         let back = GlobalRoleBindings.object(&body).unwrap();
         assert_eq!(Tree::Object(back), json!({"globalRoleName": "admin", "userName": "u-ann"}));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_the_member_as_it_was_sent() {
+        let mut scene = Scene::new().await;
+        scene.peer = system_admin();
+        scene.user("user-ann", "ann", None, "").await;
+        for (body, member) in [
+            (r#"{"globalRoleId": "nothing", "userId": "user-ann"}"#, "globalRoleId"),
+            (r#"{"globalRoleId": "user", "userId": "nobody"}"#, "userId"),
+        ] {
+            let refused = scene.send("POST", "/v3/globalrolebindings", &[], body).await;
+            assert_eq!(
+                (refused.status, &refused.body["fieldName"]),
+                (422, &json!(member)),
+                "{}",
+                refused.body
+            );
+        }
     }
 
     #[test]

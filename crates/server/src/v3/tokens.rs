@@ -107,12 +107,14 @@ impl V3Resource for Tokens {
         true
     }
 
-    /// Their own, administrators' too, unless a user is named (DEC32).
+    /// Their own, administrators' too, unless a user is named (DEC32); where several are, the filter chooses among everybody's.
     async fn within(&self, door: &Door) -> Result<Option<Scope>, V3Error> {
-        Ok(match door.query.get("userId") {
-            EVERYBODY => None,
-            "" => Some(Scope::Owner(door.caller.user.name.as_bytes().to_vec())),
-            user => Some(Scope::Owner(user.as_bytes().to_vec())),
+        let owner = |user: &str| Some(Scope::Owner(user.as_bytes().to_vec()));
+        let mut named = door.query.all("userId");
+        Ok(match (named.next().unwrap_or_default(), named.next()) {
+            ("", None) => owner(&door.caller.user.name),
+            (EVERYBODY, None) | (_, Some(_)) => None,
+            (user, None) => owner(user),
         })
     }
 

@@ -128,6 +128,8 @@ async fn somebody_elses_token_does_not_exist_and_one_text_says_so() {
     }
     assert!(!ids(&send(&scene, &ann, "GET", "/v3/tokens", Tree::Null).await).contains(&id.to_owned()));
     assert!(ids(&send(&scene, &ann, "GET", "/v3/tokens?userId=user-bob", Tree::Null).await).is_empty());
+    let both = send(&scene, &ann, "GET", "/v3/tokens?userId=user-ann&userId=user-bob", Tree::Null).await;
+    assert_eq!(ids(&both).len(), 1, "their own, whoever else is named");
     assert_eq!(ids(&send(&scene, &bob, "GET", "/v3/tokens", Tree::Null).await).len(), 2);
 }
 
@@ -144,6 +146,8 @@ async fn administrators_look_further_when_they_say_so() {
     let bobs = list(&scene, "?userId=user-bob").await;
     assert_eq!(bobs.len(), 2);
     assert_eq!(list(&scene, "?userId=*").await.len(), 4);
+    assert_eq!(list(&scene, "?userId=user-bob&userId=user-ann").await.len(), 3, "of either");
+    assert_eq!(list(&scene, "?userId=nobody&userId=user-ann&description=x").await.len(), 0);
     let path = format!("/v3/tokens/{}", bobs[0]);
     assert_eq!(send(&scene, &root, "GET", &path, Tree::Null).await.status, 200);
     assert_eq!(send(&scene, &root, "DELETE", &path, Tree::Null).await.status, 204);

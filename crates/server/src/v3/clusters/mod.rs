@@ -155,11 +155,15 @@ impl V3Resource for Clusters {
         "c-"
     }
 
+    /// This server itself stays.
+    fn offers(&self, _door: &Door, object: &Tree, method: &str) -> bool {
+        method != "DELETE" || !internal(object)
+    }
+
     async fn actions(&self, door: &Door, object: &Tree) -> Vec<&'static str> {
         let name = object.get("metadata").map(|m| text(m, "name")).unwrap_or_default();
-        let internal = object.pointer("/spec/internal").and_then(Tree::as_bool).unwrap_or(false);
         let mut actions = vec![generate_kubeconfig::ACTION];
-        if !internal && may_change(door, name).await.is_ok() {
+        if !internal(object) && may_change(door, name).await.is_ok() {
             actions.extend([set_credential::ACTION, generate_webhook_config::ACTION]);
         }
         actions
@@ -184,6 +188,11 @@ impl V3Resource for Clusters {
             _ => Err(V3Error::invalid_action(action)),
         }
     }
+}
+
+/// Whether a cluster is this server itself.
+fn internal(object: &Tree) -> bool {
+    object.pointer("/spec/internal").and_then(Tree::as_bool).unwrap_or(false)
 }
 
 /// Whether the caller may change this cluster, and so say what opens it.
@@ -221,6 +230,9 @@ mod tests {
             (200, &json!("local"), &json!("active"))
         );
         assert_eq!(local.body["internal"], true);
+        assert!(local.body["links"]["update"].is_string(), "{}", local.body);
+        assert_eq!(local.body["links"].get("remove"), None, "no link to what is refused");
+        assert_eq!(scene.send("DELETE", "/v3/clusters/local", &[], "").await.status, 403);
         let updated = local.body["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Updated");
         assert_eq!(updated.unwrap()["status"], "True");
         let list = scene.send("GET", "/v3/clusters?internal=true", &[], "").await;
@@ -240,6 +252,7 @@ mod tests {
             made.body["actions"]["setCredential"].as_str().map(|a| a.ends_with("action=setCredential")),
             Some(true)
         );
+        assert!(made.body["links"]["remove"].is_string(), "{}", made.body);
         let url = format!("/v3/clusters/{id}");
         // Writing back what was shown changes nothing.
         let shown = scene.send("GET", &url, &[], "").await.body;

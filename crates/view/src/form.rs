@@ -148,8 +148,10 @@ impl Filling<'_> {
         };
         control.options = self.options(field, &value);
         control.value = value;
-        if kind_of_item == "setting" && field.name == "value" {
-            self.about_setting(&mut control);
+        match (kind_of_item, field.name) {
+            ("setting", "value") => self.about_setting(&mut control),
+            ("feature", "value") => self.about_feature(&mut control),
+            _ => {}
         }
         if !control.options.is_empty() && control.kind == "text" {
             control.kind = "select";
@@ -178,6 +180,15 @@ impl Filling<'_> {
                 .collect();
         }
         field.options.iter().map(|o| choice(o, (*o).to_owned())).collect()
+    }
+
+    /// What a switch is for, and that there may be no way back.
+    fn about_feature(&self, control: &mut Control) {
+        let name = self.item.map(|item| text(item, "id")).unwrap_or_default();
+        if let Some(about) = self.t.find(&format!("feature.{name}")) {
+            control.help = about.to_owned();
+            control.help_english = false;
+        }
     }
 
     /// The meaning, the default and the unit of a setting.
@@ -424,6 +435,26 @@ mod tests {
                 "principalIds": ["local://a", "b"], "rules": [{"verbs": ["get"]}], "userId": "u-1",
             })
         );
+    }
+
+    #[test]
+    fn whoever_turns_a_switch_reads_what_it_does_and_that_there_is_no_way_back() {
+        let schema = json!({"id": "feature", "resourceFields": {"value": {"type": "boolean", "update": true, "description": "x"}}});
+        let help = |name: &str, lang: Lang| {
+            let item = json!({"id": name, "value": null});
+            let filling = Filling {
+                schema: Schema::new(&schema),
+                mode: Mode::Edit,
+                item: Some(&item),
+                posted: None,
+                error: None,
+                t: Texts(lang),
+            };
+            filling.controls()[0].help.clone()
+        };
+        assert!(help("token-hashing", Lang::En).contains("cannot be turned off: make a backup first"));
+        assert!(help("token-hashing", Lang::Zh).contains("无法禁用"));
+        assert_eq!(help("something-new", Lang::En), "On or off.");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use eartag_tests::browser::Look;
 use eartag_tests::v3::{Key, V3_TOKENS, key, system_token};
-use eartag_tests::{Browser, Server, needs_browser};
+use eartag_tests::{Browser, Server, Setup, needs_browser};
 use serde_json::json;
 
 /// A page of every kind: what its picture is called, and where it is.
@@ -35,7 +35,8 @@ fn pages(own: &Key) -> Vec<(&'static str, String)> {
 }
 
 fn looks(language: &'static str) {
-    let server = Server::start();
+    // A setting of the environment has the longest of all badges.
+    let server = Setup::default().env("CATTLE_AUTH_TOKEN_MAX_TTL_MINUTES", "129600").start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
     let own = key(
         &admin.http,
@@ -73,6 +74,10 @@ fn looks(language: &'static str) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Texts of the badges that stick out of what holds them.
+const CUT_OFF: &str = "return [...document.querySelectorAll('.badge')]\
+    .filter(b => b.getBoundingClientRect().right > b.parentElement.getBoundingClientRect().right + 1).map(b => b.textContent)";
+
 /// What is wrong with the page that is shown; its picture is saved.
 fn check(browser: &Browser, language: &str, picture: &str) -> Vec<String> {
     let mut wrong = browser.violations();
@@ -88,6 +93,8 @@ fn check(browser: &Browser, language: &str, picture: &str) -> Vec<String> {
     if sizes[0].as_i64() > sizes[1].as_i64() {
         wrong.push(format!("it is {} pixels wide in a window of {}", sizes[0], sizes[1]));
     }
+    let cut = browser.script(CUT_OFF, &[]);
+    wrong.extend(cut.as_array().into_iter().flatten().map(|text| format!("{text} is cut off")));
     browser.screenshot(picture);
     wrong.extend(browser.complaints());
     wrong.into_iter().map(|what| format!("{picture}: {what}")).collect()

@@ -21,6 +21,7 @@ mod canary;
 mod cluster_proxy;
 mod clusters;
 mod crash;
+mod curl;
 mod exec_plugin;
 mod hashing;
 mod isolation;

@@ -19,7 +19,7 @@ use eartag_core::collections::{
 };
 use eartag_core::features::Feature;
 use eartag_core::record::Gist;
-use eartag_core::{Face, GlobalRoleBindingRecord, LegacyTokenRecord, UserAttributeRecord};
+use eartag_core::{Face, GlobalRoleBindingRecord, LegacyTokenRecord, Now, UserAttributeRecord};
 use eartag_storage::{
     CollectionId, Commit, CommitError, Condition, Entry, Lane, Op, Range, Scope, Store, WatchEnd,
 };
@@ -141,7 +141,7 @@ impl Sweeper {
                     retain_at = Instant::now() + pause;
                 }
                 () = sleep_until(purge_at) => {
-                    self.expired().await?;
+                    self.expired(self.world.now()).await?;
                     self.cut_off_kubeconfigs().await?;
                     // Of roles that were deleted there is no other sign.
                     self.bindings(Scope::All).await?;
@@ -225,8 +225,8 @@ impl Sweeper {
     }
 
     /// Tokens that expired before a time that is surely past (DEC58).
-    async fn expired(&self) -> Result<(), Stop> {
-        let Some(before_ms) = self.world.clock.purge_before(self.world.now()) else {
+    async fn expired(&self, now: Now) -> Result<(), Stop> {
+        let Some(before_ms) = self.world.clock.purge_before(now) else {
             tracing::debug!("no purge: the clock is not steady");
             return Ok(());
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eartag_core::clock::{MARK_EVERY_MS, STEADY_MS};
 use eartag_core::collections::{EXT_TOKENS, LEGACY_TOKENS};
 use eartag_core::{Credential, Lifetime, PlainSecret, Principal, SecretHash, TokenRecord};
 
@@ -23,11 +24,29 @@ async fn delete(scene: &Scene, collection: CollectionId, key: &str) {
 }
 
 async fn token(scene: &Scene, name: &str, uid: Uid, finalizers: &[&str]) {
-    let credential = Credential {
+    let finalizers = finalizers.iter().map(|f| (*f).to_owned()).collect();
+    let meta = Meta { created_s: i64::try_from(NOW_MS / 1000).unwrap(), finalizers, ..Meta::default() };
+    put(
+        scene,
+        EXT_TOKENS,
+        name,
+        TokenRecord { credential: credential(uid, Lifetime::For(1000)) }.encode(),
+        &meta,
+    )
+    .await;
+}
+
+async fn put(scene: &Scene, collection: CollectionId, name: &str, body: Vec<u8>, meta: &Meta) {
+    let op = Op::Put { collection, key: name.into(), value: frame::frame(&body, meta) };
+    scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+}
+
+fn credential(uid: Uid, lifetime: Lifetime) -> Credential {
+    Credential {
         owner: "user-ann".into(),
         owner_uid: uid,
         hash: SecretHash::sha3(&PlainSecret::new("x"), [1; 8]),
-        lifetime: Lifetime::For(1000),
+        lifetime,
         enabled: true,
         cluster: String::new(),
         session: false,
@@ -35,12 +54,7 @@ async fn token(scene: &Scene, name: &str, uid: Uid, finalizers: &[&str]) {
         kind: String::new(),
         description: String::new(),
         last_update_s: 0,
-    };
-    let finalizers = finalizers.iter().map(|f| (*f).to_owned()).collect();
-    let meta = Meta { created_s: i64::try_from(NOW_MS / 1000).unwrap(), finalizers, ..Meta::default() };
-    let value = frame::frame(&TokenRecord { credential }.encode(), &meta);
-    let op = Op::Put { collection: EXT_TOKENS, key: name.into(), value };
-    scene.state.store.commit(Commit { ops: vec![op], ..Commit::default() }).await.unwrap();
+    }
 }
 
 pub(super) fn names(scene: &Scene, collection: CollectionId) -> Vec<String> {
@@ -114,6 +128,45 @@ async fn finalizers_keep_an_object_and_it_is_marked_once() {
     let revision = scene.state.store.revision();
     assert!(sweeper.purge(EXT_TOKENS, NOW_MS + 2000).await.is_ok() && sweeper.orphans().await.is_ok());
     assert_eq!(scene.state.store.revision(), revision, "what is marked is left alone");
+}
+
+#[tokio::test]
+async fn expired_tokens_of_both_kinds_are_purged_and_counted_once_the_clock_is_beyond_doubt() {
+    let scene = Scene::new().await;
+    let (sweeper, _trigger) = sweeper(&scene);
+    let clock = &sweeper.world.clock;
+    let start = sweeper.world.now();
+    let after = |ms: u64| Now { wall_ms: start.wall_ms + ms, boot_ms: start.boot_ms + ms };
+    let meta = Meta { created_s: i64::try_from(start.wall_ms / 1000).unwrap(), ..Meta::default() };
+    for (name, lifetime) in
+        [("over", Lifetime::For(1)), ("lives", Lifetime::For(86_400_000)), ("stays", Lifetime::Forever)]
+    {
+        let credential = || credential(Uid::default(), lifetime);
+        put(&scene, EXT_TOKENS, name, TokenRecord { credential: credential() }.encode(), &meta).await;
+        let legacy = LegacyTokenRecord {
+            credential: credential(),
+            derived: true,
+            auth_provider: "local".into(),
+            hashed_mark: false,
+        };
+        put(&scene, LEGACY_TOKENS, name, legacy.encode(), &meta).await;
+    }
+    assert!(sweeper.expired(after(5000)).await.is_ok());
+    assert_eq!(names(&scene, EXT_TOKENS).len(), 3, "the clock has not proved itself");
+    let steady = after(STEADY_MS + MARK_EVERY_MS);
+    clock.observe(steady);
+    clock.marked(clock.mark_due(steady).expect("a mark"), steady);
+    assert!(sweeper.expired(steady).await.is_ok());
+    for collection in [EXT_TOKENS, LEGACY_TOKENS] {
+        assert_eq!(names(&scene, collection), ["lives", "stays"]);
+    }
+    let (_, text) = sweeper.metrics.render(None);
+    assert!(text.contains("eartag_swept_objects_total{task=\"expired_tokens\"} 2\n"), "{text}");
+    // Every hour, and not all servers at once.
+    for _ in 0..50 {
+        let jitter = sweeper.jitter();
+        assert!(jitter <= PURGE_EVERY / 10, "{jitter:?}");
+    }
 }
 
 #[tokio::test]

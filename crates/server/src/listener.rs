@@ -96,8 +96,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(32),
             idle: Duration::from_secs(90),
-            // An answer is with its client long before.
-            unread: Duration::from_secs(2),
+            // An answer is with its client long before, on a busy machine too.
+            unread: Duration::from_secs(5),
             drain: Duration::from_secs(60),
         }
     }

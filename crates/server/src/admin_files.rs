@@ -188,7 +188,6 @@ fn certificate_in(text: &str) -> Option<Issued> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-    use std::collections::BTreeMap;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -244,7 +243,7 @@ mod tests {
     #[test]
     fn the_system_admins_certificate_is_kept_until_it_nears_its_end() {
         let (_dir, paths) = paths();
-        let identity = Identity::new("user-abcde".into(), BTreeMap::new(), &fill_random, NOW_S).unwrap();
+        let identity = Identity::new("user-abcde".into(), &fill_random, NOW_S).unwrap();
         let write = |address: &Address, now_s| {
             write_system_admin(&paths, &identity, address, &fill_random, now_s).unwrap();
             let text = fs::read_to_string(&paths.system_admin_kubeconfig).unwrap();
@@ -261,7 +260,7 @@ mod tests {
         assert!(text.contains("https://other:1"));
         let (_, third) = write(&moved, NOW_S + LEAF_LIFETIME_S - RENEW_BEFORE_S);
         assert_ne!(third, first);
-        let stranger = Identity::new("user-abcde".into(), BTreeMap::new(), &fill_random, NOW_S + 1).unwrap();
+        let stranger = Identity::new("user-abcde".into(), &fill_random, NOW_S + 1).unwrap();
         write_system_admin(&paths, &stranger, &moved, &fill_random, NOW_S).unwrap();
         let fourth = certificate_in(&fs::read_to_string(&paths.system_admin_kubeconfig).unwrap()).unwrap();
         assert!(still_good(&fourth.certificate, &stranger.clients, NOW_S));

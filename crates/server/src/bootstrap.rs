@@ -9,8 +9,6 @@
 //!
 //! A crash between any two steps leaves nothing that the next start does not finish or replace.
 
-use std::collections::BTreeMap;
-
 use eartag_api::frame;
 use eartag_api::meta::{Meta, Uid};
 use eartag_core::collections::{
@@ -64,8 +62,6 @@ pub struct Start<'a> {
     pub root_key: &'a RootKey,
     /// The first password of `admin`; `None`: one is made. Used on the first start only.
     pub password: Option<&'a SecretString>,
-    /// Features to lock on the first start, and to what.
-    pub feature_locks: BTreeMap<String, bool>,
     /// How long the token in `admin.yaml` lives.
     pub token_lifetime: Lifetime,
     /// How clients reach this server; `trust` is filled in with the store's own authority where it is empty.
@@ -184,7 +180,7 @@ async fn first_start(
 ) -> Result<(Identity, Option<PlainSecret>, bool), IdentityError> {
     let random = &mut |out: &mut [u8]| (start.random)(out);
     let (user, binding) = (random_name("user-", random), random_name("globalrolebinding-", random));
-    let identity = Identity::new(user.clone(), start.feature_locks.clone(), start.random, start.now_s())?;
+    let identity = Identity::new(user.clone(), start.random, start.now_s())?;
     let address = start.address_of(&identity);
 
     let (password, generated) = match start.password {

@@ -74,8 +74,6 @@ pub struct Identity {
     pub cookie_key: CookieKey,
     /// The name of the user `admin` that the first start made.
     pub admin: String,
-    /// Features that the first start locked, and to what.
-    pub feature_locks: BTreeMap<String, bool>,
 }
 
 /// The key that signs cookies.
@@ -106,6 +104,7 @@ struct Stored {
     client_key: Vec<u8>,
     cookie_key: Vec<u8>,
     admin: String,
+    /// Nobody reads it: what is locked stands in the features' own records.
     feature_locks: BTreeMap<String, bool>,
 }
 
@@ -114,12 +113,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError::Pki`].
-    pub fn new(
-        admin: String,
-        feature_locks: BTreeMap<String, bool>,
-        random: Random<'_>,
-        now_s: i64,
-    ) -> Result<Self, IdentityError> {
+    pub fn new(admin: String, random: Random<'_>, now_s: i64) -> Result<Self, IdentityError> {
         let mut cookie_key = Zeroizing::new([0; 32]);
         random(cookie_key.as_mut_slice());
         Ok(Self {
@@ -129,7 +123,6 @@ impl Identity {
             clients: Authority::new("eartag-client-ca", now_s, bytes(random))?,
             cookie_key: CookieKey(cookie_key),
             admin,
-            feature_locks,
         })
     }
 
@@ -164,7 +157,6 @@ impl Identity {
             clients: Authority::from_stored(&stored.client_certificate, &open(CLIENT, &stored.client_key)?)?,
             cookie_key: CookieKey(Zeroizing::new(cookie_key)),
             admin: stored.admin,
-            feature_locks: stored.feature_locks,
         }))
     }
 
@@ -182,7 +174,7 @@ impl Identity {
             client_key: root_key.wrap(CLIENT, &self.clients.key_der(), bytes(random))?,
             cookie_key: root_key.wrap(COOKIE, self.cookie_key.expose(), bytes(random))?,
             admin: self.admin.clone(),
-            feature_locks: self.feature_locks.clone(),
+            feature_locks: BTreeMap::new(),
         };
         let record = postcard::to_stdvec(&stored).map_err(|_| IdentityError::Damaged)?;
         let meta = Meta { uid: self.store_id, created_s: self.created_s, generation: 1, ..Meta::default() };
@@ -252,7 +244,7 @@ mod tests {
         let file = Path::new("keys/root.key");
         let key = RootKey::new([1; 32]);
         assert!(Identity::read(&store, &key, file).unwrap().is_none());
-        let made = Identity::new("user-abcde".into(), BTreeMap::new(), &fill_random, 1_780_000_000).unwrap();
+        let made = Identity::new("user-abcde".into(), &fill_random, 1_780_000_000).unwrap();
         let value = made.to_value(&key, &fill_random).unwrap();
         for secret in [made.serving.key_der().as_slice(), made.cookie_key.expose().as_slice()] {
             assert!(

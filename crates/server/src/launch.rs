@@ -106,7 +106,6 @@ pub async fn launch(
             paths: &paths,
             root_key: &root_key,
             password: options.bootstrap_password.as_ref(),
-            feature_locks: setup::feature_locks(&options),
             token_lifetime: token_lifetime(),
             address,
             seeds,

@@ -1,6 +1,5 @@
 //! The steps from flags to a server that can listen: store, names, certificates.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -168,19 +167,6 @@ pub fn check_files(options: &ServeOptions) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Features that are locked from the first start on: `token-hashing`, if it was switched on then, can never be switched off (DEC31).
-#[must_use]
-pub fn feature_locks(options: &ServeOptions) -> BTreeMap<String, bool> {
-    const ONE_WAY: &str = "token-hashing";
-    options
-        .features
-        .get_key_value(ONE_WAY)
-        .filter(|(_, on)| **on)
-        .map(|(name, on)| (name.clone(), *on))
-        .into_iter()
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -261,7 +247,7 @@ mod tests {
     fn outside_certificates_are_used_and_trusted() {
         let dir = tempfile::tempdir().unwrap();
         let now_s = SystemClock.wall_s();
-        let identity = Identity::new("user-abcde".into(), BTreeMap::new(), &fill_random, now_s).unwrap();
+        let identity = Identity::new("user-abcde".into(), &fill_random, now_s).unwrap();
         let outside = crate::pki::Authority::new("outside", now_s, [1; 16]).unwrap();
         let issued = outside.issue_server(&["example.com".into()], now_s, [2; 16]).unwrap();
         let files = TlsFiles { certificate: dir.path().join("c"), key: dir.path().join("k") };

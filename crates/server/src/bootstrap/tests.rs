@@ -32,7 +32,6 @@ fn asked(place: &Place, now: Now) -> Start<'_> {
         paths: &place.paths,
         root_key: &place.root_key,
         password: None,
-        feature_locks: BTreeMap::new(),
         token_lifetime: Lifetime::For(90 * DAY_MS),
         address: Address { url: "https://127.0.0.1:8443".into(), trust: String::new() },
         seeds: vec![Seed {

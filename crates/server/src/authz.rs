@@ -21,23 +21,25 @@ impl RoleAuthorizer {
     }
 }
 
+/// What [`RoleAuthorizer`] answers, for those who cannot wait for an answer.
+#[must_use]
+pub fn roles_allow(tables: &Tables, user: &UserInfo, wants: &Attributes) -> bool {
+    let asked = rbac::Attributes {
+        verb: &wants.verb,
+        group: &wants.group,
+        resource: &wants.resource,
+        subresource: &wants.subresource,
+        name: &wants.name,
+        namespace: &wants.namespace,
+        path: wants.path.as_deref(),
+    };
+    tables.rbac.allows(&user.name, &user.groups, &asked)
+}
+
 #[async_trait]
 impl Authorizer for RoleAuthorizer {
     async fn authorize(&self, user: &UserInfo, wants: &Attributes) -> Decision {
-        let asked = rbac::Attributes {
-            verb: &wants.verb,
-            group: &wants.group,
-            resource: &wants.resource,
-            subresource: &wants.subresource,
-            name: &wants.name,
-            namespace: &wants.namespace,
-            path: wants.path.as_deref(),
-        };
-        if self.tables.rbac.allows(&user.name, &user.groups, &asked) {
-            Decision::Allow
-        } else {
-            Decision::Deny(String::new())
-        }
+        if roles_allow(&self.tables, user, wants) { Decision::Allow } else { Decision::Deny(String::new()) }
     }
 
     fn generation(&self) -> u64 {

@@ -8,12 +8,13 @@ use eartag_apiserver::refusal::{MODIFIED, Refusal};
 use eartag_apiserver::user::{AUTHENTICATED, Attributes, Authorizer, UserInfo};
 pub use eartag_core::cluster::LOCAL;
 use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS, USERS};
-use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret, UserRecord, rbac};
+use eartag_core::{ClusterCredentialRecord, ClusterRecord, PlainSecret, UserRecord};
 use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Revision, Store};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::authn::{CATTLE_AUTHENTICATED, Caller};
+use crate::authz::roles_allow;
 use crate::observer::Tables;
 use crate::pki::PkiError;
 use crate::resources::MANAGEMENT;
@@ -210,28 +211,26 @@ pub async fn may_use_here(cx: &Cx, tables: &Tables, id: &str) -> bool {
     if !cx.fact::<Caller>().is_some_and(Caller::is_of_the_cluster) {
         return may_use(&*cx.authorizer, &cx.user, id).await;
     }
-    let groups = [AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
-    our_roles_allow(tables, &cx.user.name, &groups, id)
+    let groups = vec![AUTHENTICATED.to_owned(), CATTLE_AUTHENTICATED.to_owned()];
+    let user = UserInfo { name: cx.user.name.clone(), groups, ..UserInfo::default() };
+    our_roles_allow(tables, &user, id)
 }
 
 /// The same by our own roles, for whoever cannot wait for an answer.
 #[must_use]
-pub fn our_roles_allow(tables: &Tables, user: &str, groups: &[String], id: &str) -> bool {
-    let wants = rbac::Attributes {
-        verb: "get",
-        group: MANAGEMENT,
-        resource: "clusters",
-        subresource: "",
-        name: id,
-        namespace: "",
-        path: None,
-    };
-    tables.rbac.allows(user, groups, &wants)
+pub fn our_roles_allow(tables: &Tables, user: &UserInfo, id: &str) -> bool {
+    roles_allow(tables, user, &use_of(id))
 }
 
-/// Whether somebody may use a cluster: the right to `get` it, by name (DEC44). Whether it exists is another question.
+/// Whether somebody may use a cluster.
 pub async fn may_use(authorizer: &dyn Authorizer, user: &UserInfo, id: &str) -> bool {
-    authorizer.authorize(user, &Attributes::resource("get", MANAGEMENT, "clusters", id)).await.allowed()
+    authorizer.authorize(user, &use_of(id)).await.allowed()
+}
+
+/// What it takes to use a cluster: the right to `get` it, by name (DEC44). Whether it exists is another question.
+#[must_use]
+pub fn use_of(id: &str) -> Attributes {
+    Attributes::resource("get", MANAGEMENT, "clusters", id)
 }
 
 #[cfg(test)]

@@ -230,8 +230,7 @@ impl Door {
         let caller = Arc::new(caller);
         let (state, asked) = (self.state.clone(), caller.clone());
         let alive = Arc::new(move || {
-            let user = &asked.user;
-            let may = |id| our_roles_allow(&state.tables, &user.name, &user.groups, id);
+            let may = |id| our_roles_allow(&state.tables, &asked.user, id);
             authn::still_good(&state, &asked) && by_way_of.is_none_or(may)
         });
         Identity { user, facts: caller, alive }

@@ -29,7 +29,7 @@ mod tests;
 use std::sync::Arc;
 
 use eartag_apiserver::http::denied;
-use eartag_apiserver::user::{Attributes, Decision};
+use eartag_apiserver::user::Decision;
 use http::request::Parts;
 use http::{Method, Uri};
 
@@ -38,10 +38,9 @@ use self::lease::Lease;
 use self::pool::{Gates, Pool};
 pub use self::route::{Route, serves};
 use crate::authn::Caller;
-use crate::cluster::LOCAL;
+use crate::cluster::{LOCAL, use_of};
 use crate::listener::{Body, Peer};
 use crate::metrics::RequestKind;
-use crate::resources::MANAGEMENT;
 use crate::state::State;
 
 /// Forwards to clusters.
@@ -79,7 +78,7 @@ impl Proxy {
     pub async fn admit(&self, state: &State, parts: &Parts, caller: &Caller) -> Result<Way, Failure> {
         let route = Route::of(parts)?;
         let generation = state.authorizer.generation();
-        let wants = Attributes::resource("get", MANAGEMENT, "clusters", &route.cluster);
+        let wants = use_of(&route.cluster);
         match state.authorizer.authorize(&caller.user, &wants).await {
             Decision::Allow => {}
             Decision::Deny(why) => {

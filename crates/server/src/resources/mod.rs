@@ -9,6 +9,7 @@ mod fixed;
 mod global_role_bindings;
 mod global_roles;
 mod kubeconfigs;
+mod owned;
 mod password_changes;
 mod projects;
 pub mod quota;

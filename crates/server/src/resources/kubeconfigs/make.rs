@@ -14,12 +14,12 @@ use eartag_core::kubeconfig::{
 use eartag_core::record::{KubeconfigFailure, KubeconfigStep, KubeconfigSummary, KubeconfigToken as Mention};
 use eartag_core::token::KubeconfigToken;
 use eartag_core::{KubeconfigRecord, PlainSecret};
-use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Scope, Store};
+use eartag_storage::{Commit, CommitError, Condition, Entry, Lane, Op, Store};
 use secrecy::SecretString;
 
-use super::super::EXT;
 use super::super::quota::{Limited, Places, Wanted};
 use super::super::tokens::{Drawn, Ground, refusal as token_refusal};
+use super::super::{EXT, owned};
 use super::{Kubeconfigs, refusal};
 use crate::cluster::{Cluster, LOCAL};
 use crate::kubeconfig::{Address, Unfound, find_all};
@@ -136,7 +136,7 @@ impl Kubeconfigs {
     async fn place(&self, cx: &Cx) -> Result<Option<Places>, Refusal> {
         let owner = cx.user.name.as_str();
         let wanted = Wanted { what: Limited::Kubeconfigs, owner, group: EXT, count: 1, most: self.most };
-        let stored = || self.ground.store.count(KUBECONFIGS, &Scope::Owner(owner.as_bytes().to_vec()));
+        let stored = || self.ground.store.count(KUBECONFIGS, &owned::of(owner));
         self.ground.tables.quotas.places(cx, wanted, stored).await
     }
 }

@@ -35,10 +35,12 @@ use eartag_core::kubeconfig::{
 use eartag_core::record::{KubeconfigFailure, KubeconfigStep, KubeconfigSummary};
 use eartag_core::{Face, KubeconfigRecord, Lifetime};
 use eartag_storage::{CollectionId, Lane, Scope, Store};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::tokens::{Ground, KUBECONFIG_LABEL, bounded, changed_marks, revoke};
-use super::{AGE_COLUMN, ALL_VERBS, EXT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed};
+use super::{
+    AGE_COLUMN, ALL_VERBS, EXT, NAME_COLUMN, PATCHES, age, cell, column, fill, owned, schema, typed,
+};
 use crate::config::ServerUrl;
 use crate::observer::Tables;
 
@@ -116,8 +118,7 @@ impl Kind for Kubeconfigs {
     }
 
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
-        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await?;
-        Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
+        owned::scope(cx, verb, EXT).await
     }
 
     fn owner<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {
@@ -134,14 +135,7 @@ impl Kind for Kubeconfigs {
 
     fn show(&self, stored: &Stored<'_>, _cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
         let record = decode(stored)?;
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("generateName".to_owned(), PREFIX.into());
-            metadata.remove("generation");
-            let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-            if let Some(labels) = labels.as_object_mut() {
-                labels.insert(Face::Ext.owner_label().to_owned(), record.owner.clone().into());
-            }
-        }
+        owned::show_metadata(object, PREFIX, &record.owner, &[]);
         let kubeconfig = Kubeconfig {
             status: KubeconfigStatus {
                 conditions: conditions(&record),

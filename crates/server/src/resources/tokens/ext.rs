@@ -19,10 +19,10 @@ use eartag_core::token::{CreateToken, Standing, UpdateToken, create, shown_enabl
 use eartag_core::{Credential, Face, Lifetime, Principal, TokenRecord};
 use eartag_storage::{CollectionId, Scope, Store};
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::{
-    AGE_COLUMN, ALL_VERBS, EXT, NAME_COLUMN, PATCHES, age, cell, column, fill, schema, typed,
+    AGE_COLUMN, ALL_VERBS, EXT, NAME_COLUMN, PATCHES, age, cell, column, fill, owned, schema, typed,
 };
 use super::{Ground, KUBECONFIG_LABEL, bounded, changed_marks, refusal, seconds, token_id};
 use crate::observer::Tables;
@@ -91,8 +91,7 @@ impl Kind for Tokens {
     }
 
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
-        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), EXT).await?;
-        Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
+        owned::scope(cx, verb, EXT).await
     }
 
     fn owner<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {
@@ -109,15 +108,8 @@ impl Kind for Tokens {
 
     fn show(&self, stored: &Stored<'_>, cx: &Cx, object: &mut Map) -> Result<(), Corrupt> {
         let credential = Tokens::decode(stored)?;
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("generateName".to_owned(), PREFIX.into());
-            metadata.remove("generation");
-            let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-            if let Some(labels) = labels.as_object_mut() {
-                labels.insert(Face::Ext.owner_label().to_owned(), credential.owner.clone().into());
-                labels.insert(Face::Ext.kind_label().to_owned(), credential.kind.clone().into());
-            }
-        }
+        let kind = (Face::Ext.kind_label(), credential.kind.as_str());
+        owned::show_metadata(object, PREFIX, &credential.owner, &[kind]);
         let created_s = stored.meta.created_s;
         let expires_ms = credential.lifetime.expires_ms(created_s);
         let stamp = self.ground.tables.usage.get(stored.meta.uid);

@@ -29,7 +29,8 @@ use serde_json::Value;
 use super::super::quota::Places;
 use super::super::rules::may_overrule;
 use super::super::{
-    AGE_COLUMN, MANAGEMENT, NAME_COLUMN, age, cell, column, fill, management as resource, schema, typed,
+    AGE_COLUMN, MANAGEMENT, NAME_COLUMN, age, cell, column, fill, management as resource, owned, schema,
+    typed,
 };
 use super::{Ground, bounded, changed_marks, refusal, seconds, token_id};
 use crate::hashing;
@@ -151,8 +152,7 @@ impl Kind for LegacyTokens {
     }
 
     async fn scope(&self, cx: &Cx, verb: Verb) -> Result<Scope, Refusal> {
-        let all = cx.authorizer.full_access(&cx.user, verb.access_verb(), MANAGEMENT).await?;
-        Ok(if all { Scope::All } else { Scope::Owner(cx.user.name.as_bytes().to_vec()) })
+        owned::scope(cx, verb, MANAGEMENT).await
     }
 
     fn owner<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {

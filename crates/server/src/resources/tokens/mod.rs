@@ -18,13 +18,14 @@ use eartag_core::collections::{CLUSTERS, USERS};
 use eartag_core::token::{ClusterAccess, Creator, Proof, RefusalKind, TokenRefusal};
 use eartag_core::verifier::Accepted;
 use eartag_core::{Credential, Face};
-use eartag_storage::{Condition, Entry, Scope, Store};
+use eartag_storage::{Condition, Entry, Store};
 
 pub use self::backing::KUBECONFIG_LABEL;
 pub(super) use self::backing::{Drawn, revoke};
 pub(super) use self::ext::Tokens;
 pub use self::issued::kubeconfig_token;
 pub(super) use self::legacy::LegacyTokens;
+use super::owned;
 use super::quota::{Limited, Places, Wanted};
 use crate::authn::{Caller, TOKEN_ID};
 use crate::cluster::{Cluster, may_use_here};
@@ -168,7 +169,7 @@ pub fn cluster_condition(store: &Store, cluster: &str) -> Result<Option<Conditio
 
 /// How many tokens of both faces a user has.
 pub fn tokens_of(store: &Store, owner: &str) -> u64 {
-    let owner = Scope::Owner(owner.as_bytes().to_vec());
+    let owner = owned::of(owner);
     Face::ALL.into_iter().map(|face| store.count(face.collection(), &owner)).sum()
 }
 

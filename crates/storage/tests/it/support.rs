@@ -2,9 +2,12 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eartag_storage::*;
+use parking_lot::{Condvar, Mutex};
 
 pub const THINGS: CollectionId = CollectionId(1);
 pub const OTHERS: CollectionId = CollectionId(7);
@@ -108,6 +111,77 @@ pub fn all() -> Range {
 
 pub fn keys(page: &Page) -> Vec<String> {
     page.entries.iter().map(|e| String::from_utf8_lossy(e.key()).into_owned()).collect()
+}
+
+/// Holds the writer back: as long as it is shut, the first commit that comes stays under way, and what is queued behind it waits.
+#[derive(Default)]
+pub struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub fn shut(&self) {
+        *self.shut.lock() = true;
+    }
+
+    pub fn open(&self) {
+        *self.shut.lock() = false;
+        self.opened.notify_all();
+    }
+
+    /// Shuts the gate and sends a commit to it; when this returns, the writer has it in hand and its queue is empty.
+    pub async fn hold(&self, store: &Store) -> Pending<Result<Revision, CommitError>> {
+        self.shut();
+        let held = begun(store.clone(), put("held", "")).await.unwrap_err();
+        while store.stats().waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        held
+    }
+}
+
+impl Observer for Gate {
+    fn load(&self, _: CollectionId, _: &Entry) {}
+
+    fn apply(&self, _: &[Change]) {
+        let mut shut = self.shut.lock();
+        while *shut {
+            self.opened.wait(&mut shut);
+        }
+    }
+}
+
+/// What was begun and is not done yet.
+pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Queues a commit; what comes of it where that is known at once.
+pub async fn begun(
+    store: Store,
+    commit: Commit,
+) -> Result<Result<Revision, CommitError>, Pending<Result<Revision, CommitError>>> {
+    begin(async move { store.commit(commit).await }).await
+}
+
+/// Begins something, and does not wait for it.
+pub async fn begin<T>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Pending<T>> {
+    let mut work: Pending<T> = Box::pin(work);
+    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(work.as_mut().poll(cx))).await;
+    match first {
+        std::task::Poll::Ready(done) => Ok(done),
+        std::task::Poll::Pending => Err(work),
+    }
+}
+
+/// Makes these commits, many at a time: they share the disk's time.
+pub async fn commit_all(store: &Store, commits: impl Iterator<Item = Commit>) {
+    let commit = |commit: Commit| {
+        let store = store.clone();
+        tokio::spawn(async move { store.commit(commit).await.unwrap() })
+    };
+    for task in commits.map(commit).collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
 }
 
 /// Runs a test on a runtime of one thread.

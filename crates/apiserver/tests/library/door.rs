@@ -1,7 +1,6 @@
 //! The door itself: paths, methods, rights, times, and what was made up by the server.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use eartag_apiserver::http::body::streamed;
 use futures_util::stream;
@@ -293,7 +292,7 @@ async fn nothing_that_a_client_sends_makes_the_server_panic() {
         }
     }
     let query = format!("{BASE}?{}", "a=b&".repeat(5000));
-    tokio::time::timeout(Duration::from_secs(10), server.get(query).expect(200)).await.unwrap();
+    server.get(query).expect(200).await;
     for query in [
         "labelSelector=%ff",
         "fieldSelector=%5C",

@@ -3,7 +3,7 @@
 use eartag_storage::{Commit, Lane, Op};
 use serde_json::json;
 
-use crate::support::{BASE, PARTIAL, TABLE, server, version};
+use crate::support::{BASE, PARTIAL, TABLE, server, stop_the_clock, version};
 use crate::widgets::WIDGETS;
 
 #[tokio::test]
@@ -82,6 +82,7 @@ async fn a_revision_of_the_future_is_waited_for_and_then_refused_with_its_cause(
 #[tokio::test]
 async fn a_revision_that_arrives_while_it_is_waited_for_is_answered() {
     let server = server().await;
+    let _stopped = stop_the_clock();
     let next = server.store.revision().get() + 1;
     let waiting = tokio::spawn(server.get(format!("{BASE}/a?resourceVersion={next}")).send());
     tokio::task::yield_now().await;

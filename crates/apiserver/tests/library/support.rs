@@ -34,6 +34,9 @@ pub const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;v=
 pub const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+/// What is due comes sooner than this on the slowest machine: it is for what never comes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A clock that is set, and randomness that can be made to repeat itself.
 pub struct TestWorld {
     pub now_ms: AtomicU64,
@@ -110,6 +113,15 @@ impl Authorizer for TestAuthorizer {
             GrantedRule { verbs: list(&["get"]), paths: list(&["/version"]), ..GrantedRule::default() },
         ]
     }
+}
+
+/// Stops tokio's clock for as long as what this returns is held: no wait comes to its end, however slow the machine is.
+pub fn stop_the_clock() -> impl Sized {
+    tokio::time::pause();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    // A stopped clock jumps to the next timer when nothing else is to be done, unless a blocking task runs.
+    tokio::task::spawn_blocking(move || ended.recv());
+    end
 }
 
 /// A server with its handles.
@@ -416,8 +428,7 @@ impl Events {
 
     /// The next event, which is due: (type, object).
     pub async fn due(&mut self) -> (String, Tree) {
-        let event =
-            tokio::time::timeout(Duration::from_secs(10), self.next()).await.expect("an event is due");
+        let event = tokio::time::timeout(PATIENCE, self.next()).await.expect("an event is due");
         let event = event.expect("the watch goes on");
         (event["type"].as_str().unwrap().to_owned(), event["object"].clone())
     }
@@ -441,7 +452,7 @@ impl Events {
 
     /// The watch is over.
     pub async fn over(&mut self) {
-        let end = tokio::time::timeout(Duration::from_secs(5), self.next()).await.expect("the end is due");
+        let end = tokio::time::timeout(PATIENCE, self.next()).await.expect("the end is due");
         assert_eq!(end, None);
     }
 }

@@ -7,6 +7,8 @@ SHELL := bash
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 # What scripts/tools installs is found first.
 export PATH := $(TARGET_DIR)/tools/bin:$(PATH)
+# Generated cases are the same in each run, so that a change either passes or does not. Another number makes others; any word, others each time.
+export PROPTEST_RNG_SEED ?= 20261126
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16

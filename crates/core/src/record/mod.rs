@@ -187,12 +187,13 @@ mod tests {
             let _ = ClusterRoleBindingRecord::decode(&bytes);
             let _ = Gist::decode(&bytes);
         }
+    }
 
-        #[test]
-        fn every_cut_of_a_token_is_refused(cut in 0usize..300) {
-            let whole = credential::tests::sample_ext().encode();
-            prop_assume!(cut < whole.len());
-            prop_assert_eq!(TokenRecord::decode(&whole[..cut]), None);
+    #[test]
+    fn every_cut_of_a_token_is_refused() {
+        let whole = credential::tests::sample_ext().encode();
+        for cut in 0..whole.len() {
+            assert_eq!(TokenRecord::decode(&whole[..cut]), None, "cut at {cut}");
         }
     }
 }

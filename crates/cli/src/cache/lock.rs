@@ -35,6 +35,11 @@ impl Lock {
     /// # Errors
     /// When it cannot be had.
     pub fn hold(path: &Path, patience: Duration) -> Result<Self, LockError> {
+        Self::hold_pausing(path, patience, || std::thread::sleep(PAUSE))
+    }
+
+    /// The same; `pause` lasts for [`PAUSE`].
+    fn hold_pausing(path: &Path, patience: Duration, mut pause: impl FnMut()) -> Result<Self, LockError> {
         let failed = |error| LockError::File(FileError::Write(path.to_owned(), error));
         let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = opened.map_err(failed)?;
@@ -48,7 +53,7 @@ impl Lock {
                 }
                 Err(TryLockError::WouldBlock) => {
                     waited = true;
-                    std::thread::sleep(PAUSE);
+                    pause();
                     left = left.saturating_sub(PAUSE);
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -60,5 +65,33 @@ impl Lock {
     #[must_use]
     pub fn waited(&self) -> bool {
         self.waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use super::*;
+
+    #[test]
+    fn whoever_had_to_wait_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut first = Some(Lock::hold(&path, Duration::ZERO).unwrap());
+        assert!(!first.as_ref().unwrap().waited());
+        let second = Lock::hold_pausing(&path, PAUSE, || drop(first.take())).unwrap();
+        assert!(second.waited());
+    }
+
+    #[test]
+    fn it_is_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let _first = Lock::hold(&path, Duration::ZERO).unwrap();
+        let mut pauses = 0;
+        let error = Lock::hold_pausing(&path, 3 * PAUSE, || pauses += 1).unwrap_err();
+        assert!(matches!(error, LockError::Busy(..)), "{error}");
+        assert_eq!(pauses, 3);
     }
 }

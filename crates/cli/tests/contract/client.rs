@@ -1,14 +1,13 @@
 //! What the command line makes of servers that are not what they should be: its own small HTTPS server plays them.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, PKCS_ED25519};
 
-use super::fake::{Fake, Shown, authority, own, parameters, signed, signed_by};
+use super::fake::{Fake, Shown, authority, nobody, own, parameters, signed, signed_by};
 use super::support::{bad, code, eartag, good, run, stderr, stdout};
 
 const SECRET: &str = "bcdfghjklmnpqrstvwxz2456789bcdfghjklmnpqrstvwxz2456789";
@@ -182,12 +181,12 @@ fn an_answer_without_end_is_cut() {
 
 #[test]
 fn nobody_there_is_said_in_one_sentence() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, address) = nobody();
     let shown = own(&["127.0.0.1"]);
     let dir = tempfile::tempdir().unwrap();
-    kubeconfig(dir.path(), &format!("https://127.0.0.1:{port}"), &shown, "", "");
+    kubeconfig(dir.path(), &format!("https://{address}"), &shown, "", "");
     let error = bad(dir.path(), &["system-token", "list"]);
-    assert!(error.starts_with(&format!("eartag: https://127.0.0.1:{port} cannot be reached: ")), "{error}");
+    assert!(error.starts_with(&format!("eartag: https://{address} cannot be reached: ")), "{error}");
     kubeconfig(dir.path(), "https://nowhere.invalid", &shown, "", "");
     let error = bad(dir.path(), &["system-token", "list"]);
     assert!(error.starts_with("eartag: https://nowhere.invalid cannot be reached: "), "{error}");

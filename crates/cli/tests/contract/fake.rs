@@ -1,7 +1,7 @@
 //! A small HTTPS server that plays whatever server a test needs.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -47,6 +47,14 @@ fn issuing(name: &str) -> CertificateParams {
     parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters
+}
+
+/// An address at which nobody listens, nor will as long as what comes first is held: it is the near end of a connection.
+pub fn nobody() -> (impl Sized, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let nobody = stream.local_addr().unwrap();
+    ((listener, stream), nobody)
 }
 
 /// A request.

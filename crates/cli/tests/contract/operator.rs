@@ -1,7 +1,6 @@
 //! `serve`, `backup` and `restore` (DESIGN §6): exit codes, sentences, files, signals.
 
 use std::fs;
-use std::time::Duration;
 
 use super::support::{Server, code, mode, run, stderr, walk};
 
@@ -127,7 +126,6 @@ fn a_backup_is_made_while_the_server_runs_and_can_be_restored() {
 fn json_logs_are_one_object_a_line() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &["--log-format", "json"]);
-    std::thread::sleep(Duration::from_millis(100));
     server.signal("TERM");
     let (_, log) = server.end();
     assert!(log.lines().count() >= 2, "{log}");

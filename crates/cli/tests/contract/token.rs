@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -60,8 +60,8 @@ impl Rancher {
         &self.fake.url["https://".len()..]
     }
 
-    /// `token` for the user "mine", with further flags and a standard input.
-    fn token(&self, flags: &[&str], input: &str, env: &[(&str, &str)]) -> Output {
+    /// `token` for the user "mine", with further flags.
+    fn command(&self, flags: &[&str], env: &[(&str, &str)]) -> Command {
         let server = format!("--server={}", self.host());
         let mut args = vec!["token", server.as_str(), "--user=mine"];
         if !flags.iter().any(|flag| flag.starts_with("--cacerts"))
@@ -72,7 +72,12 @@ impl Rancher {
         args.extend(flags);
         let mut command = eartag(self.home.path(), &args);
         command.envs(env.iter().copied());
-        with_input(command, input)
+        command
+    }
+
+    /// The same, with a standard input.
+    fn token(&self, flags: &[&str], input: &str, env: &[(&str, &str)]) -> Output {
+        with_input(self.command(flags, env), input)
     }
 
     fn log_in(&self, flags: &[&str]) -> Output {
@@ -95,6 +100,14 @@ fn with_input(mut command: Command, input: &str) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Runs it with a standard input on which nothing ever comes: whoever reads from it waits for ever.
+fn with_silent_input(mut command: Command) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _held = child.stdin.take();
     child.wait_with_output().unwrap()
 }
 
@@ -166,14 +179,12 @@ fn the_answer_is_of_the_version_that_was_asked_for() {
 #[test]
 fn without_a_terminal_and_a_password_it_ends_at_once_and_says_what_to_do() {
     let rancher = Rancher::start();
-    let begun = Instant::now();
-    let error = refused(&rancher.token(&["--cluster=c-1"], "", &[]));
+    let error = refused(&with_silent_input(rancher.command(&["--cluster=c-1"], &[])));
     assert!(error.contains("there is no valid token for mine_c-1 at https://127.0.0.1:"), "{error}");
     assert!(
         error.contains("eartag token --server=127.0.0.1:") && error.contains("--user=mine --cluster=c-1"),
         "{error}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(rancher.fake.asked(), "");
 }
 
@@ -207,9 +218,9 @@ fn a_server_that_does_not_answer_does_not_take_a_token_away() {
     let address = dead.local_addr().unwrap().to_string();
     fs::write(rancher.cache(), cached.replace(rancher.host(), &address)).unwrap();
     rancher.fake.url = format!("https://{address}");
-    let begun = Instant::now();
+    // It is the command that gives up: the connection stays as it is for as long as this test.
     assert_eq!(token_in(&rancher.token(&[], "", &[])), secret(1));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    drop(dead);
 }
 
 #[test]
@@ -220,16 +231,17 @@ fn a_token_that_is_over_or_nearly_so_is_replaced_in_time() {
     fs::write(rancher.cache(), cached.replace(FAR, "2020-01-02T03:04:05Z")).unwrap();
     assert_eq!(token_in(&rancher.log_in(&[])), secret(2));
 
-    let soon = eartag_core::time::rfc3339(
-        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs())
-            .unwrap()
-            + 30,
-    );
-    let nearly = fs::read_to_string(rancher.cache()).unwrap().replace(FAR, &soon);
-    fs::write(rancher.cache(), &nearly).unwrap();
+    // Within the minute in which a token is replaced, and as far from its end as can be.
+    let second = fs::read_to_string(rancher.cache()).unwrap();
+    let nearly = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let soon = eartag_core::time::rfc3339(i64::try_from(now).unwrap() + 58);
+        fs::write(rancher.cache(), second.replace(FAR, &soon)).unwrap();
+    };
+    nearly();
     assert_eq!(token_in(&rancher.token(&[], "", &[])), secret(2), "good until then, if nobody can log in");
     assert_eq!(token_in(&rancher.log_in(&[])), secret(3));
-    fs::write(rancher.cache(), &nearly).unwrap();
+    nearly();
     let wrong = rancher.token(&["--password-stdin", "--username=ann"], "wrong", &[]);
     assert_eq!(token_in(&wrong), secret(2));
     assert!(

@@ -10,6 +10,7 @@ use ureq::http::{HeaderName, HeaderValue, Request};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::tape::Tape;
+use crate::wait::PATIENCE;
 
 /// JSON merge patch.
 pub const MERGE: &str = "application/merge-patch+json";
@@ -19,8 +20,6 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
 /// The `Accept` of kubectl's `get`.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client: where to, and with which headers. Clones share connections and the tape.
 #[derive(Clone)]
@@ -79,12 +78,12 @@ pub fn agent(ca: &Path, client: Option<(&[u8], &[u8])>, timeout: Option<Duration
 impl Http {
     /// A client without credentials.
     pub fn new(base: String, ca: &Path, tape: Tape) -> Http {
-        Http { agent: agent(ca, None, Some(TIMEOUT)), base, headers: Vec::new(), tape }
+        Http { agent: agent(ca, None, Some(PATIENCE)), base, headers: Vec::new(), tape }
     }
 
     /// A client with a client certificate (both PEM).
     pub fn with_certificate(base: String, ca: &Path, tape: Tape, certificate: &[u8], key: &[u8]) -> Http {
-        Http { agent: agent(ca, Some((certificate, key)), Some(TIMEOUT)), base, headers: Vec::new(), tape }
+        Http { agent: agent(ca, Some((certificate, key)), Some(PATIENCE)), base, headers: Vec::new(), tape }
     }
 
     /// The same with one more header.

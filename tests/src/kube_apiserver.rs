@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http::Http;
@@ -29,9 +30,10 @@ use crate::kubectl::Kubectl;
 use crate::server::free_port;
 use crate::tape::Tape;
 use crate::wait;
+use crate::wait::PATIENCE;
 
-/// A start takes some six seconds on an idle machine.
-const START: Duration = Duration::from_secs(120);
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const ACCESS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 /// The common name of the front proxy's client certificate.
 pub const FRONT_PROXY: &str = "front-proxy-client";
 
@@ -155,7 +157,6 @@ impl KubeApiserver {
             temp: TempDir::new().expect("a directory"),
         };
         kube.write_pki();
-        kube.start_etcd();
         kube.address.set_port(free_port());
         kube.launch();
         kube
@@ -187,16 +188,23 @@ impl KubeApiserver {
         self.etcd = Some(self.spawn(command, "etcd"));
     }
 
-    /// Starts the kube-apiserver (again) at its address and waits until it is ready. Another port if somebody took ours.
+    /// Starts the kube-apiserver (again) at its address, and its store if it does not run, and waits until both are ready. Other ports if somebody took ours.
     pub fn launch(&mut self) {
         for _ in 0..5 {
+            if self.etcd.is_none() {
+                self.start_etcd();
+            }
             std::fs::write(self.admin_kubeconfig(), self.kubeconfig_of(&self.admin)).expect("a file");
             let command = self.apiserver_command();
             self.apiserver = Some(self.spawn(command, "kube-apiserver"));
-            if self.becomes_ready() {
-                return;
+            match self.becomes_ready() {
+                Ok(()) => return,
+                Err("etcd") => {
+                    end(&mut self.apiserver);
+                    self.etcd = None;
+                }
+                Err(_) => self.address.set_port(free_port()),
             }
-            self.address.set_port(free_port());
         }
         panic!("no free port");
     }
@@ -242,28 +250,55 @@ impl KubeApiserver {
         command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
-    /// False when the port was taken.
-    fn becomes_ready(&mut self) -> bool {
+    /// `Err` with the one whose port was taken. A start takes some six seconds on an idle machine.
+    fn becomes_ready(&mut self) -> Result<(), &'static str> {
         let admin = self.admin_http();
         let mut exited = None;
-        let ready = wait::until("the kube-apiserver to be ready", START, || {
+        wait::until("the kube-apiserver to be ready", PATIENCE, || {
             let children = [("etcd", &mut self.etcd), ("kube-apiserver", &mut self.apiserver)];
             for (name, child) in children {
                 if let Some(status) = child.as_mut().and_then(|c| c.try_wait().expect("a status")) {
                     exited = Some((name, status));
-                    return Some(false);
+                    return Some(());
                 }
             }
             std::thread::sleep(Duration::from_millis(100));
             let reply = admin.try_send("GET", "/readyz", "", None).ok()?;
-            (reply.status == 200).then_some(true)
+            (reply.status == 200).then_some(())
         });
-        if let Some((name, status)) = exited {
-            let said = std::fs::read_to_string(self.dir().join(format!("{name}.log"))).unwrap_or_default();
-            let taken = name == "kube-apiserver" && said.contains("address already in use");
-            assert!(taken, "{name} ended at its start ({status}): {}", tail(&said));
+        let Some((name, status)) = exited else { return Ok(()) };
+        let said = std::fs::read_to_string(self.dir().join(format!("{name}.log"))).unwrap_or_default();
+        let taken = said.contains("address already in use");
+        assert!(taken, "{name} ended at its start ({status}): {}", tail(&said));
+        Err(name)
+    }
+
+    /// Binds a cluster role to a `User` or a `Group`, and waits until the API server goes by it: it hears of its own roles and bindings as others do, by a watch.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn bind(&self, binding: &str, role: &str, kind: &str, who: &str) {
+        let admin = self.admin_http();
+        let group = "rbac.authorization.k8s.io";
+        let made = json!({"metadata": {"name": binding},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": group, "kind": kind, "name": who}]});
+        admin.post(&format!("{RBAC}/clusterrolebindings"), &made).want(201);
+        let role = admin.get(&format!("{RBAC}/clusterroles/{role}")).want(200);
+        let rules = role["rules"].as_array().expect("rules");
+        let rule = rules.iter().find(|rule| rule["resources"].is_array()).expect("a rule for resources");
+        let right = json!({"group": rule["apiGroups"][0], "resource": rule["resources"][0], "verb": rule["verbs"][0]});
+        let mut spec = json!({"user": who, "resourceAttributes": right});
+        if kind == "Group" {
+            spec["user"] = "somebody".into();
+            spec["groups"] = json!([who]);
         }
-        ready
+        let question =
+            json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
+        wait::until("the API server to go by its new binding", PATIENCE, || {
+            let answer: Value = admin.post(ACCESS, &question).want(201);
+            (answer["status"]["allowed"] == true).then_some(())
+        });
     }
 
     /// Where its files are: certificates, logs, etcd's data.

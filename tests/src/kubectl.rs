@@ -3,13 +3,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::tape::Tape;
+use crate::wait;
+use crate::wait::PATIENCE;
 
 /// A caller's kubectl: a home, a kubeconfig and a cache of its own.
 pub struct Kubectl {
@@ -142,7 +144,7 @@ impl Kubectl {
         let _ = to.write_all(stdin.as_bytes());
         drop(to);
         let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        let status = wait(&mut child, &line);
+        let status = ended(&mut child, &line);
         let ran = Ran {
             code: status.code().unwrap_or(-1),
             out: out.join().expect("stdout"),
@@ -193,8 +195,16 @@ impl Kubectl {
                 }
             }
         });
-        let errors = collect(child.stderr.take());
-        Running { what: line, child, lines, errors: Some(errors) }
+        let errors = Arc::new(Mutex::new(String::new()));
+        let (stderr, said) = (child.stderr.take().expect("stderr"), errors.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        Running { what: line, child, lines, errors }
     }
 }
 
@@ -217,26 +227,28 @@ pub struct Running {
     what: String,
     child: Child,
     lines: Receiver<String>,
-    errors: Option<std::thread::JoinHandle<String>>,
+    errors: Arc<Mutex<String>>,
 }
 
 impl Running {
     /// The next line on standard output.
     #[track_caller]
-    pub fn line(&mut self) -> String {
-        match self.lines.recv_timeout(Duration::from_secs(20)) {
+    pub fn line(&self) -> String {
+        match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
-            Err(_) => {
-                let _ = self.child.kill();
-                let errors = self.errors.take().and_then(|e| e.join().ok()).unwrap_or_default();
-                panic!("{}: no line in 20 s; {errors}", self.what)
-            }
+            Err(error) => panic!("{}: no line: {error}; {}", self.what, self.errors()),
         }
     }
 
-    /// The next line, if there is one in this time.
-    pub fn try_line(&self, time: Duration) -> Option<String> {
-        self.lines.recv_timeout(time).ok()
+    /// What it has written to standard error so far.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it watches. Only a command that says what it asks for (`-v=6`) shows that.
+    #[track_caller]
+    pub fn watches(&self) {
+        wait::until("kubectl to watch", PATIENCE, || self.errors().contains("watch=true").then_some(()));
     }
 
     /// Wants no line for this long.
@@ -250,7 +262,7 @@ impl Running {
     /// Wants it to end by itself; gives its exit code and what is left of standard output.
     #[track_caller]
     pub fn end(mut self) -> (i32, Vec<String>) {
-        let status = wait(&mut self.child, &self.what);
+        let status = ended(&mut self.child, &self.what);
         (status.code().unwrap_or(-1), self.lines.iter().collect())
     }
 }
@@ -272,16 +284,16 @@ fn collect(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<
 }
 
 #[track_caller]
-fn wait(child: &mut Child, line: &str) -> std::process::ExitStatus {
+fn ended(child: &mut Child, line: &str) -> std::process::ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a status") {
             return status;
         }
-        if start.elapsed() > Duration::from_secs(60) {
+        if start.elapsed() > PATIENCE {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{line}: not done after 60 s");
+            panic!("{line}: not done after {PATIENCE:?}");
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -6,10 +6,9 @@
 //! input and ends with it; without one it says [`LOG`] and ends. What it was asked is kept.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,12 +19,12 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::kube_pki::Authority;
 use crate::kubectl::Kubectl;
 use crate::wait;
+use crate::wait::PATIENCE;
 
 /// The first line of the container's log, and what runs say.
 pub const LOG: &str = "a line from the container";
 /// The line that comes later.
 pub const LATER: &str = "one more line";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
@@ -39,8 +38,8 @@ pub struct Kubelet {
 struct Shared {
     asked: Mutex<Vec<String>>,
     more: AtomicBool,
-    /// Connections that were upgraded and have ended.
-    ended: Mutex<usize>,
+    /// Connections that were upgraded and have not ended.
+    open: Mutex<usize>,
 }
 
 impl Kubelet {
@@ -106,9 +105,9 @@ impl Kubelet {
         self.shared.asked.lock().expect("a lock").clone()
     }
 
-    /// Upgraded connections that have ended.
-    pub fn ended(&self) -> usize {
-        *self.shared.ended.lock().expect("a lock")
+    /// Upgraded connections that have not ended.
+    pub fn open(&self) -> usize {
+        *self.shared.open.lock().expect("a lock")
     }
 }
 
@@ -128,6 +127,9 @@ fn serve(stream: Tls, shared: &Shared) -> io::Result<()> {
     let head = read_head(&mut stream)?;
     let upgrade = head.get("upgrade").to_ascii_lowercase();
     shared.asked.lock().expect("a lock").push(format!("{} {upgrade}", head.line).trim_end().to_owned());
+    if !upgrade.is_empty() {
+        *shared.open.lock().expect("a lock") += 1;
+    }
     let result = match (head.line.contains(" /containerLogs/"), upgrade.as_str()) {
         (true, _) => logs(&mut stream, head.line.contains("follow=true"), shared),
         (false, "websocket") => websocket(&mut stream, &head),
@@ -137,12 +139,15 @@ fn serve(stream: Tls, shared: &Shared) -> io::Result<()> {
             .get_mut()
             .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     };
+    let tls = stream.get_mut();
+    tls.conn.send_close_notify();
+    let _ = tls.flush();
+    // Closed with something unread, a connection is reset, and what was written last may be lost. So the other end closes it.
+    let _ = tls.sock.shutdown(Shutdown::Write);
+    let _ = io::copy(&mut stream, &mut io::sink());
     if !upgrade.is_empty() {
-        *shared.ended.lock().expect("a lock") += 1;
+        *shared.open.lock().expect("a lock") -= 1;
     }
-    let stream = stream.get_mut();
-    stream.conn.send_close_notify();
-    let _ = stream.flush();
     result
 }
 

@@ -5,22 +5,25 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// How long a program may take to say something.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait;
+use crate::wait::PATIENCE;
 
 /// A program at a terminal of its own. It is killed when this is dropped.
 pub struct Pty {
     child: Child,
     master: File,
     /// Kept, so that the terminal can still be looked at when the program has ended.
-    terminal: OwnedFd,
+    terminal: Option<OwnedFd>,
     seen: Arc<Mutex<Vec<u8>>>,
+    /// Sees until nobody has the terminal open any more.
+    watching: JoinHandle<()>,
     /// How much of what was seen was expected already.
     past: usize,
 }
@@ -41,13 +44,13 @@ impl Pty {
         let master = File::from(master);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (mut from, to) = (master.try_clone().expect("a clone"), seen.clone());
-        std::thread::spawn(move || {
+        let watching = std::thread::spawn(move || {
             let mut some = [0; 4096];
             while let Ok(n @ 1..) = from.read(&mut some) {
                 to.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&some[..n]);
             }
         });
-        Pty { child, master, terminal, seen, past: 0 }
+        Pty { child, master, terminal: Some(terminal), seen, watching, past: 0 }
     }
 
     /// Everything that was seen so far.
@@ -79,7 +82,8 @@ impl Pty {
 
     /// Whether the terminal shows what is typed.
     pub fn echoes(&self) -> bool {
-        let modes = tcgetattr(&self.terminal).expect("the terminal's settings").local_modes;
+        let terminal = self.terminal.as_ref().expect("a terminal");
+        let modes = tcgetattr(terminal).expect("the terminal's settings").local_modes;
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
@@ -91,16 +95,16 @@ impl Pty {
             if let Some(status) = self.child.try_wait().expect("a status") {
                 break status;
             }
-            assert!(start.elapsed() < PATIENCE * 2, "still running; it said: {}", self.seen());
+            assert!(start.elapsed() < PATIENCE, "still running; it said: {}", self.seen());
             std::thread::sleep(Duration::from_millis(10));
         };
-        assert!(self.echoes(), "the terminal is left as it was");
-        // What it wrote last is on its way through the terminal.
-        let mut len = usize::MAX;
-        while len != self.seen().len() {
-            len = self.seen().len();
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        // Whom it ran may end a moment after it.
+        wait::until("the terminal to be left as it was", PATIENCE, || self.echoes().then_some(()));
+        // What was written last is on its way through the terminal, and behind it comes its end.
+        self.terminal = None;
+        wait::until("everybody to leave the terminal", PATIENCE, || {
+            self.watching.is_finished().then_some(())
+        });
         (status.code().unwrap_or(-1), self.seen())
     }
 }

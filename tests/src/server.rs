@@ -17,8 +17,7 @@ use crate::kubectl::Kubectl;
 use crate::people::Person;
 use crate::tape::Tape;
 use crate::wait;
-
-const START: Duration = Duration::from_secs(60);
+use crate::wait::PATIENCE;
 
 /// How to start a server; `Setup::default()` needs nothing.
 #[derive(Default)]
@@ -140,7 +139,7 @@ impl Server {
     /// False when the port was taken.
     fn becomes_ready(&mut self) -> bool {
         let mut exited = None;
-        let ready = wait::until("the server to be ready", START, || {
+        let ready = wait::until("the server to be ready", PATIENCE, || {
             if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().expect("a status")) {
                 exited = Some(status);
                 return Some(false);
@@ -281,7 +280,7 @@ impl Server {
     /// Asks it to end, by SIGTERM, and waits.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
-        self.wait_for_exit(Duration::from_secs(30))
+        self.wait_for_exit()
     }
 
     /// Sends a signal.
@@ -291,9 +290,9 @@ impl Server {
     }
 
     /// Waits for its end.
-    pub fn wait_for_exit(&mut self, at_most: Duration) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a running server");
-        wait::until("the server to end", at_most, || child.try_wait().expect("a status"))
+        wait::until("the server to end", PATIENCE, || child.try_wait().expect("a status"))
     }
 }
 
@@ -360,10 +359,10 @@ pub fn run(args: &[&str], env: &[(&str, &str)], dir: &Path) -> (i32, String, Str
         if let Some(status) = child.try_wait().expect("a status") {
             break status;
         }
-        if start.elapsed() > START {
+        if start.elapsed() > PATIENCE {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{line}: still running after {START:?}");
+            panic!("{line}: still running after {PATIENCE:?}");
         }
         std::thread::sleep(Duration::from_millis(10));
     };

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::http::{Http, text};
 use crate::server::Server;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::wait::PATIENCE;
 
 /// An open watch.
 pub struct Stream {
@@ -108,10 +107,10 @@ impl Stream {
         }
     }
 
-    /// Reads to the end; wants it to come in time and cleanly.
+    /// Reads to the end; wants it to come by itself and cleanly.
     #[track_caller]
-    pub fn rest(&self, at_most: Duration) -> Vec<Event> {
-        let end = Instant::now() + at_most;
+    pub fn rest(&self) -> Vec<Event> {
+        let end = Instant::now() + PATIENCE;
         let mut events = Vec::new();
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -119,7 +118,7 @@ impl Stream {
                 Ok(Err(error)) => panic!("the watch broke instead of ending: {error}"),
                 Err(RecvTimeoutError::Disconnected) => return events,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("the watch did not end in {at_most:?}; so far {events:?}")
+                    panic!("the watch did not end in {PATIENCE:?}; so far {events:?}")
                 }
             }
         }

@@ -3,16 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use ureq::Agent;
 
 use crate::wait;
-
-/// Longer than any page may take, shorter than a test.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::wait::PATIENCE;
 
 /// A chromedriver with a home of its own. Its end is the end of the browsers that it started.
 pub struct Driver {
@@ -64,14 +61,14 @@ impl Driver {
             .stderr(File::create(home.path().join("driver.err")).expect("a file"))
             .spawn()
             .expect("chromedriver");
-        let port = wait::until("chromedriver to listen", TIMEOUT, || {
+        let port = wait::until("chromedriver to listen", PATIENCE, || {
             let said = std::fs::read_to_string(&log).ok()?;
             let port = said.split("started successfully on port ").nth(1)?.split_once('.')?.0;
             port.parse::<u16>().ok()
         });
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(PATIENCE))
             .proxy(None)
             .build()
             .new_agent();

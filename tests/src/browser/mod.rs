@@ -5,8 +5,8 @@
 
 mod driver;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use crate::people::Person;
 use crate::server::{Server, target_dir};
 use crate::wait;
+use crate::wait::PATIENCE;
 use driver::{Driver, Refused};
 
 /// How WebDriver names an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The tab key, as WebDriver writes it.
 pub const TAB: &str = "\u{e004}";
 /// The enter key.
@@ -56,6 +56,8 @@ pub struct Browser {
     driver: Driver,
     session: String,
     base: String,
+    /// How many documents were left.
+    left: AtomicU64,
 }
 
 /// Something on a page.
@@ -95,43 +97,19 @@ impl Browser {
     /// A window that looks like this.
     pub fn with(server: &Server, look: Look) -> Browser {
         let driver = Driver::start();
-        let profile = driver.home().join("profile");
-        let args = [
-            "--headless=new".to_owned(),
-            "--no-sandbox".to_owned(),
-            "--disable-gpu".to_owned(),
-            "--hide-scrollbars".to_owned(),
-            "--disable-dev-shm-usage".to_owned(),
-            "--disable-quic".to_owned(),
-            "--disable-extensions".to_owned(),
-            "--disable-background-networking".to_owned(),
-            "--disable-component-update".to_owned(),
-            "--disable-sync".to_owned(),
-            "--disable-default-apps".to_owned(),
-            "--disable-breakpad".to_owned(),
-            "--disable-crash-reporter".to_owned(),
-            "--no-first-run".to_owned(),
-            "--no-proxy-server".to_owned(),
-            "--password-store=basic".to_owned(),
-            format!("--user-data-dir={}", profile.display()),
-            format!("--window-size={},{}", look.width, look.height),
-            format!("--lang={}", look.language),
-        ];
-        let capabilities = json!({"capabilities": {"alwaysMatch": {
-            "browserName": "chrome",
-            "acceptInsecureCerts": true,
-            "goog:loggingPrefs": {"browser": "ALL"},
-            "goog:chromeOptions": {
-                "binary": driver::chromium().expect("a browser"),
-                "args": args,
-                "prefs": {"intl.accept_languages": look.language, "credentials_enable_service": false},
-            },
-        }}});
-        let answer = driver
-            .ask("POST", "/session", Some(&capabilities))
-            .unwrap_or_else(|e| panic!("the browser did not start: {e:?}"));
-        let session = answer["sessionId"].as_str().expect("a session").to_owned();
-        let browser = Browser { driver, session, base: server.url() };
+        // On a busy machine its start can take longer than its driver waits for.
+        let session = (1..=3).find_map(|attempt| {
+            let profile = driver.home().join(format!("profile-{attempt}"));
+            match driver.ask("POST", "/session", Some(&capabilities(&profile, look))) {
+                Ok(answer) => Some(answer["sessionId"].as_str().expect("a session").to_owned()),
+                Err(refused) => {
+                    eprintln!("the browser did not start: {refused:?}");
+                    None
+                }
+            }
+        });
+        let session = session.expect("a browser that starts");
+        let browser = Browser { driver, session, base: server.url(), left: AtomicU64::new(0) };
         browser.look(look);
         browser
     }
@@ -185,13 +163,20 @@ impl Browser {
 
     #[track_caller]
     pub fn reload(&self) {
-        self.want("POST", "/refresh", Some(&json!({})));
+        self.leave(|| self.want("POST", "/refresh", Some(&json!({}))));
         self.no_complaints();
     }
 
     #[track_caller]
     pub fn back(&self) {
-        self.want("POST", "/back", Some(&json!({})));
+        self.leave(|| self.want("POST", "/back", Some(&json!({}))));
+    }
+
+    /// Goes to an empty page, and forgets what the browser said of the one before.
+    #[track_caller]
+    pub fn abandon(&self) {
+        self.want("POST", "/url", Some(&json!({"url": "about:blank"})));
+        let _ = self.complaints();
     }
 
     /// Path and query of the page that is shown.
@@ -385,6 +370,14 @@ impl Browser {
         element(&self.want("GET", "/element/active", None))
     }
 
+    /// The field where a page puts the cursor by itself, which it does with its first picture: somewhat later than it is loaded.
+    #[track_caller]
+    pub fn field_with_the_cursor(&self) -> Element {
+        wait::until("the cursor to be in a field", PATIENCE, || {
+            Some(self.focused()).filter(|at| self.role_of(at) == "textbox")
+        })
+    }
+
     /// Goes on with the tab key until this has the focus; gives how many presses it took.
     #[track_caller]
     pub fn tab_to(&self, role: &str, name: &str) -> usize {
@@ -430,7 +423,13 @@ impl Browser {
         self.want("POST", "/execute/sync", Some(&json!({"script": body, "args": args})))
     }
 
-    /// The same for one that calls its last argument when it is done.
+    /// Runs the body of a function that leads to another page, and waits for that page.
+    #[track_caller]
+    pub fn script_that_leaves(&self, body: &str, args: &[Value]) {
+        self.leave(|| self.script(body, args));
+    }
+
+    /// The same as [`Browser::script`] for one that calls its last argument when it is done.
     #[track_caller]
     pub fn async_script(&self, body: &str, args: &[Value]) -> Value {
         self.want("POST", "/execute/async", Some(&json!({"script": body, "args": args})))
@@ -491,15 +490,17 @@ impl Browser {
         found.as_array().expect("elements").iter().map(element).collect()
     }
 
-    /// Does what leads to another page, and waits until that one is there. The old one is `complete` too, for as long as the
-    /// server takes to answer, so it gets a mark that the next document does not have.
+    /// Does what leads to another page, and waits until that one is there. The old one is `complete` too, for as long as the server takes to answer, so it gets a
+    /// mark that the next document does not have. One that comes back as it was when it was left, by going back, has an older mark.
     #[track_caller]
     fn leave<T>(&self, act: impl FnOnce() -> T) {
-        self.script("document.left = true; return 1", &[]);
+        let mark = json!(self.left.fetch_add(1, Ordering::Relaxed));
+        self.script("document.left = arguments[0]; return 1", std::slice::from_ref(&mark));
         act();
         wait::until("the next page to be loaded", PATIENCE, || {
-            let arrived = "return document.left === undefined && document.readyState === 'complete'";
-            let arrived = self.ask("POST", "/execute/sync", Some(&json!({"script": arrived, "args": []})));
+            let arrived = "return document.left !== arguments[0] && document.readyState === 'complete'";
+            let arrived =
+                self.ask("POST", "/execute/sync", Some(&json!({"script": arrived, "args": [mark]})));
             // Between two documents the driver refuses.
             (arrived.ok()? == true).then_some(())
         });
@@ -545,6 +546,44 @@ impl Drop for Browser {
         }
         let _ = self.ask("DELETE", "", None);
     }
+}
+
+/// What a browser is started with.
+fn capabilities(profile: &Path, look: Look) -> Value {
+    let args = [
+        "--headless=new".to_owned(),
+        "--no-sandbox".to_owned(),
+        "--disable-gpu".to_owned(),
+        "--hide-scrollbars".to_owned(),
+        "--disable-dev-shm-usage".to_owned(),
+        "--disable-quic".to_owned(),
+        "--disable-extensions".to_owned(),
+        "--disable-background-networking".to_owned(),
+        "--disable-component-update".to_owned(),
+        "--disable-sync".to_owned(),
+        "--disable-default-apps".to_owned(),
+        "--disable-breakpad".to_owned(),
+        "--disable-crash-reporter".to_owned(),
+        "--no-first-run".to_owned(),
+        "--no-proxy-server".to_owned(),
+        "--password-store=basic".to_owned(),
+        format!("--user-data-dir={}", profile.display()),
+        format!("--window-size={},{}", look.width, look.height),
+        format!("--lang={}", look.language),
+    ];
+    // A little less than we wait for the driver, which can say more about it.
+    let patience = u64::try_from((PATIENCE * 9 / 10).as_millis()).expect("milliseconds");
+    json!({"capabilities": {"alwaysMatch": {
+        "browserName": "chrome",
+        "acceptInsecureCerts": true,
+        "timeouts": {"script": patience, "pageLoad": patience},
+        "goog:loggingPrefs": {"browser": "ALL"},
+        "goog:chromeOptions": {
+            "binary": driver::chromium().expect("a browser"),
+            "args": args,
+            "prefs": {"intl.accept_languages": look.language, "credentials_enable_service": false},
+        },
+    }}})
 }
 
 /// The accessibility checker's text; `None`, said once, where there is none.

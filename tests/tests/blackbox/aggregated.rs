@@ -8,6 +8,7 @@ use eartag_tests::http::{names, text};
 use eartag_tests::kube_apiserver::{FRONT_PROXY, KubeApiserver, KubeSetup};
 use eartag_tests::kube_pki::Authority;
 use eartag_tests::people::{Minted, bind, token};
+use eartag_tests::wait::PATIENCE;
 use eartag_tests::{
     Http, Kubectl, MANAGEMENT, Person, Server, Setup, TOKENS, Tape, needs_kube_apiserver, needs_kubectl, wait,
 };
@@ -17,7 +18,6 @@ const EMPTY: &str = "apiVersion: ext.cattle.io/v1\nkind: Token\n";
 const VALUE: [&str; 5] = ["create", "-o", "jsonpath={.status.value}", "-f", "-"];
 const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.cattle.io";
 const TRUST: &str = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
-const SOON: Duration = Duration::from_secs(60);
 
 /// A cluster, and the Eartag that extends it.
 struct Extended {
@@ -54,19 +54,20 @@ impl Extended {
     }
 
     fn available(&self) {
-        wait::until("the APIService to be available", SOON, || {
+        wait::until("the APIService to be available", PATIENCE, || {
             (condition(&self.kube)? == "True").then_some(())
+        });
+        // What has been found out is there for all to read before the aggregator itself goes by it.
+        let admin = self.kube.admin_http();
+        wait::until("the aggregator to hand on requests", PATIENCE, || {
+            (admin.get("/apis/ext.cattle.io/v1").status == 200).then_some(())
         });
     }
 
     /// A user of ours whom the cluster has given the role of a user, and a token of theirs.
     fn person(&self, username: &str) -> (Person, Minted) {
         let person = self.server.person(username, &["user"]);
-        let binding = json!({"metadata": {"name": format!("user-{username}")},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "eartag-user"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person.id}]});
-        let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
-        self.kube.admin_http().post(path, &binding).want(201);
+        self.kube.bind(&format!("user-{username}"), "eartag-user", "User", &person.id);
         let token = person.mint(json!({"description": "the cluster's"}));
         (person, token)
     }
@@ -184,7 +185,7 @@ fn the_seeds_page_works_through_the_cluster() {
     );
 
     // Watching, through the aggregator.
-    let mut watch = kubectl.spawn(&["get", "tokens.ext.cattle.io", "-w", "--no-headers"]);
+    let watch = kubectl.spawn(&["get", "tokens.ext.cattle.io", "-w", "--no-headers"]);
     for _ in 0..4 {
         watch.line();
     }
@@ -268,10 +269,7 @@ fn the_clusters_rules_decide_and_what_eartag_says_of_a_user_stays_outside() {
         "rules": [{"apiGroups": ["ext.cattle.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]});
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     kube.admin_http().post(&format!("{rbac}/clusterroles"), &role).want(201);
-    let binding = json!({"metadata": {"name": "auditor"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "auditor"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "auditors"}]});
-    kube.admin_http().post(&format!("{rbac}/clusterrolebindings"), &binding).want(201);
+    kube.bind("auditor", "auditor", "Group", "auditors");
     let carl = kube.client("carl", "auditors");
     let carl = Http::with_certificate(
         kube.url(),
@@ -285,7 +283,7 @@ fn the_clusters_rules_decide_and_what_eartag_says_of_a_user_stays_outside() {
     carl.delete(&format!("{TOKENS}/{}", token.name)).refused(403, "Forbidden");
     // Taken away, it is gone within ten seconds.
     kube.admin_http().delete(&format!("{rbac}/clusterrolebindings/auditor")).want(200);
-    wait::until("the right to be gone", SOON, || (carl.get(TOKENS).status == 403).then_some(()));
+    wait::until("the right to be gone", PATIENCE, || (carl.get(TOKENS).status == 403).then_some(()));
 
     // A user who is disabled here is nobody there.
     extended.server.admin().http.merge(&ann.path(), &json!({"enabled": false})).want(200);
@@ -313,7 +311,9 @@ fn a_restart_or_a_crash_of_eartag_leaves_the_clusters_discovery_whole() {
         assert_eq!(groups(&extended.kube), whole);
         extended.kube.admin_http().get("/apis/apps/v1").want(200);
         assert_eq!(extended.kube.admin_http().get("/apis/ext.cattle.io/v1").status, 503);
-        wait::until("the cluster to notice", SOON, || (condition(&extended.kube)? == "False").then_some(()));
+        wait::until("the cluster to notice", PATIENCE, || {
+            (condition(&extended.kube)? == "False").then_some(())
+        });
         extended.server.launch();
         extended.available();
         assert_eq!(
@@ -378,7 +378,7 @@ fn nobody_but_the_front_proxy_says_who_they_are_and_its_authority_can_change() {
     let change =
         json!({"data": {"requestheader-client-ca-file": both, "requestheader-allowed-names": names}});
     extended.kube.admin_http().merge(TRUST, &change).want(200);
-    wait::until("the new authority to count", SOON, || {
+    wait::until("the new authority to count", PATIENCE, || {
         (forge(renewed.clone()).get(TOKENS).status == 200).then_some(())
     });
     forge(proxy).get(TOKENS).want(200);

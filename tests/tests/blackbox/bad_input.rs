@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use eartag_tests::http::{JSON_PATCH, MERGE, STRATEGIC, text};
 use eartag_tests::people::token;
+use eartag_tests::wait::PATIENCE;
 use eartag_tests::{MANAGEMENT, Reply, Server, Setup, TOKENS, needs_kubectl, raw};
 use serde_json::{Value, json};
 
@@ -303,7 +304,7 @@ fn deep_nesting_is_refused_and_overflows_nothing() {
     }
     let started = Instant::now();
     refused(&ann.http.send("POST", TOKENS, "application/yaml", Some(bomb.as_bytes())), &[400, 413]);
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(ann.http.revision(TOKENS), before);
     assert!(server.memory() < 400 * 1024 * 1024, "{}", server.memory());
 }
@@ -512,7 +513,6 @@ fn what_is_no_http_ends_the_connection() {
     let before = ann.http.revision(TOKENS);
     for request in [
         "nonsense\r\n\r\n".to_owned(),
-        "\r\n\r\n\r\n".to_owned(),
         "GET\r\n\r\n".to_owned(),
         format!("GET {TOKENS} HTTP/9.9\r\nHost: x\r\n\r\n"),
         format!("POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Length: -1\r\n\r\n"),
@@ -533,6 +533,13 @@ fn what_is_no_http_ends_the_connection() {
             request
         );
     }
+    // Nor are empty lines a request.
+    let mut stream = raw::tls(server.address(), &config).unwrap();
+    stream.write_all(b"\r\n\r\n\r\n").unwrap();
+    stream.conn.send_close_notify();
+    stream.flush().unwrap();
+    let answer = raw::answer(&mut stream);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     // A body that is cut short is no body.
     let cut = format!(
         "POST {TOKENS} HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{}}"
@@ -559,7 +566,7 @@ fn what_is_no_http_ends_the_connection() {
     );
     // Plain HTTP on the TLS port.
     let mut plain = TcpStream::connect(server.address()).unwrap();
-    plain.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
@@ -577,20 +584,15 @@ fn a_refusal_before_the_body_says_that_it_closes_or_keeps_the_connection() {
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.flush().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    // It may have closed already; what it said counts.
-    let _ = stream.write_all(b"{}").and_then(|()| stream.flush());
-    let mut first = [0u8; 16 * 1024];
-    let n = stream.read(&mut first).unwrap_or(0);
-    let first = String::from_utf8_lossy(&first[..n]).to_lowercase();
+    let first = raw::answer(&mut stream).to_lowercase();
     assert!(first.starts_with("http/1.1 401"), "{first}");
+    // It may have closed by now.
+    let _ = stream.write_all(b"{}").and_then(|()| stream.flush());
     if first.contains("connection: close") {
         return;
     }
     let _ = stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").and_then(|()| stream.flush());
-    let mut second = [0u8; 16 * 1024];
-    let n = stream.read(&mut second).unwrap_or(0);
-    let second = String::from_utf8_lossy(&second[..n]);
+    let second = raw::answer(&mut stream);
     assert!(second.contains("pong"), "closed without a word after a refusal: {second:?}");
 }
 
@@ -647,7 +649,7 @@ fn half_open_and_idle_connections_do_no_harm() {
         ann.http.get(TOKENS).want(200);
     }
     let minted = ann.mint(json!({}));
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     assert_eq!(server.anonymous().bearer(&minted.bearer).whoami(), Some(ann.id.clone()));
     let used = server.memory().saturating_sub(memory);
     eprintln!("{} connections cost {} KiB each", open.len(), used / 1024 / open.len() as u64);

@@ -3,7 +3,8 @@
 //! The foreign pages come from another server on the same address: another origin, but the same site, so that `SameSite` cookies do not help.
 
 use eartag_tests::v3::{V3_TOKENS, ids, key, works};
-use eartag_tests::{Browser, Server, needs_browser};
+use eartag_tests::wait::PATIENCE;
+use eartag_tests::{Browser, Server, needs_browser, wait};
 use serde_json::json;
 
 /// Submits a form to its argument, as pages do.
@@ -66,10 +67,8 @@ fn a_foreign_page_gets_nowhere_with_the_cookies_of_a_browser() {
     ];
     for (to, kind, name, value) in forms {
         browser.go(&foreign);
-        browser.script(FORM, &[json!(to), json!(kind), json!(name), json!(value)]);
-        eartag_tests::wait::until("the form to be sent", std::time::Duration::from_secs(10), || {
-            browser.url().starts_with(&server.url()).then_some(())
-        });
+        browser.script_that_leaves(FORM, &[json!(to), json!(kind), json!(name), json!(value)]);
+        assert!(browser.url().starts_with(&server.url()), "{}", browser.url());
         let said = browser.text();
         assert!(said.contains("CSRF") || said.contains("csrf"), "{to} as {kind}: {said}");
     }
@@ -91,7 +90,7 @@ fn a_foreign_page_gets_nowhere_with_the_cookies_of_a_browser() {
     }
     let socket = format!("wss://{}{}?watch=true", server.address(), eartag_tests::TOKENS);
     assert_eq!(browser.async_script(SOCKET, &[json!(socket)]), "refused");
-    let _ = browser.complaints();
+    browser.abandon();
 
     assert_eq!(ids(&ann.http.get(V3_TOKENS).want(200)), before);
     assert!(works(&server, &own.bearer) && works(&server, &ann.bearer));
@@ -102,10 +101,9 @@ fn a_foreign_page_gets_nowhere_with_the_cookies_of_a_browser() {
         "const f = document.createElement('iframe'); f.src = arguments[0]; document.body.append(f);",
         &[json!(tokens)],
     );
-    let refused =
-        eartag_tests::wait::until("the frame to be refused", std::time::Duration::from_secs(10), || {
-            let complaints = browser.complaints();
-            complaints.into_iter().find(|c| c.contains("frame-ancestors") || c.contains("X-Frame-Options"))
-        });
+    let refused = wait::until("the frame to be refused", PATIENCE, || {
+        let complaints = browser.complaints();
+        complaints.into_iter().find(|c| c.contains("frame-ancestors") || c.contains("X-Frame-Options"))
+    });
     assert!(refused.contains("127.0.0.1"), "{refused}");
 }

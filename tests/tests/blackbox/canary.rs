@@ -203,7 +203,16 @@ fn a_secret_appears_in_exactly_one_reply_and_nowhere_else() {
     }
     admin.http.delete(&token(&twice[1].0)).want(200);
     admin.http.get(&token(&twice[0].0)).want(200);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // Each watch has a last event, with which all before it were received.
+    admin.http.merge(&format!("{MANAGEMENT}/users/{id}"), &json!({"displayName": "Last"})).want(200);
+    let setting = format!("{MANAGEMENT}/settings/auth-user-session-ttl-minutes");
+    admin.http.merge(&setting, &json!({"value": "600"})).want(200);
+    let [tokens, rows, users, settings] = &watches;
+    for stream in [tokens, rows] {
+        while stream.next().kind != "DELETED" {}
+    }
+    while users.next().object["displayName"] != "Last" {}
+    settings.next();
     drop(watches);
 
     let backup = server.scratch().join("backup.db");

@@ -49,7 +49,7 @@ fn an_administrator_registers_a_cluster_with_kubectl_and_users_see_those_they_ma
 
     // A token restricted to it goes with it, and its id is free then.
     let token = ann.mint(json!({"clusterName": "c-1"}));
-    kubectl.ok(&["delete", "cluster", "c-1", "--timeout=20s"]);
+    kubectl.ok(&["delete", "cluster", "c-1", "--timeout=180s"]);
     assert_eq!(ann.http.get(&eartag_tests::people::token(&token.name)).status, 404);
     kubectl.create("apiVersion: management.cattle.io/v3\nkind: Cluster\nmetadata:\n  name: c-1\n");
     assert!(kubectl.fails(&["delete", "cluster", "local"]).contains("is this server itself"));

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use eartag_tests::http::text;
 use eartag_tests::people::token;
+use eartag_tests::wait::PATIENCE;
 use eartag_tests::{Server, TOKENS};
 use serde_json::json;
 
@@ -45,7 +45,7 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
                     }
                 });
             }
-            eartag_tests::wait::until("a few writes", Duration::from_secs(30), || {
+            eartag_tests::wait::until("a few writes", PATIENCE, || {
                 (made.lock().unwrap().len() > 50).then_some(())
             });
             server.kill();

@@ -34,7 +34,7 @@ fn missing() -> bool {
 
 fn curl(server: &Server, args: &[&str], path: &str) -> Said {
     let ran = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "60", "--write-out", "\n%{http_code}"])
+        .args(["--silent", "--show-error", "--max-time", "180", "--write-out", "\n%{http_code}"])
         .args(args)
         .arg(format!("{}{path}", server.url()))
         .env("CURL_CA_BUNDLE", server.ca_file())

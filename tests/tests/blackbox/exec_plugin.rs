@@ -3,10 +3,11 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use eartag_tests::wait::PATIENCE;
 use eartag_tests::{Kubectl, Person, Pty, Server, needs_kubectl};
 use serde_json::{Value, json};
 
@@ -125,12 +126,12 @@ impl Scene {
         assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), "No resources found");
     }
 
-    /// It fails soon; what it says.
+    /// It fails and waits for nobody; what it says.
     #[track_caller]
     fn fails_unattended(&self) -> String {
         let begun = Instant::now();
         let output = self.unattended();
-        assert!(!output.status.success() && begun.elapsed() < Duration::from_secs(20));
+        assert!(!output.status.success() && begun.elapsed() < PATIENCE);
         String::from_utf8(output.stderr).unwrap()
     }
 

@@ -1,16 +1,15 @@
 //! Token hashing: one way, for old tokens and new ones, across a crash, and no secret in clear with the flag off or on.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use eartag_tests::people::{LOGIN, login};
 use eartag_tests::tape::count;
 use eartag_tests::v3::{LEGACY, key, system_token, works};
+use eartag_tests::wait::PATIENCE;
 use eartag_tests::{BOOTSTRAP_PASSWORD, Http, MANAGEMENT, Server, needs_kubectl, wait};
 use serde_json::{Value, json};
 
 const HASHED: &str = "authn.management.cattle.io/token-hashed";
-const SOON: Duration = Duration::from_secs(20);
 
 fn feature() -> String {
     format!("{MANAGEMENT}/features/token-hashing")
@@ -56,7 +55,7 @@ fn hashing_is_off_by_default_enabled_by_kubectl_and_marks_every_token_for_good()
         "true",
         "new ones at once"
     );
-    wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
+    wait::until("all tokens to be marked", PATIENCE, || unmarked(&admin.http).is_empty().then_some(()));
     let v3 = ann.http.get(&of_ann.path()).want(200);
     assert_eq!(v3["annotations"][HASHED], "true");
     for bearer in [&of_ann.bearer, &system.bearer, &fresh.bearer, &ann.bearer] {
@@ -105,7 +104,7 @@ fn hashing_is_enabled_over_v3_and_by_admins_only() {
         &Value::Null
     );
     assert_eq!(admin.http.put(path, &json!({"value": true})).want(200)["value"], true);
-    wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
+    wait::until("all tokens to be marked", PATIENCE, || unmarked(&admin.http).is_empty().then_some(()));
     let off = admin.http.put(path, &json!({"value": false}));
     assert_eq!(
         off.v3_error(422, "InvalidBodyContent"),
@@ -133,7 +132,7 @@ fn a_kill_in_the_middle_of_marking_loses_nothing() {
         true,
         "what was answered stays"
     );
-    wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
+    wait::until("all tokens to be marked", PATIENCE, || unmarked(&admin.http).is_empty().then_some(()));
     for token in keys.iter().step_by(17) {
         assert!(works(&server, &token.bearer));
     }
@@ -214,7 +213,7 @@ fn no_file_and_no_backup_holds_a_secret_with_the_flag_off_and_on() {
     assert!(!refused.text().contains(clear), "{}", refused.text());
 
     admin.http.merge(&feature(), &json!({"spec": {"value": true}})).want(200);
-    wait::until("all tokens to be marked", SOON, || unmarked(&admin.http).is_empty().then_some(()));
+    wait::until("all tokens to be marked", PATIENCE, || unmarked(&admin.http).is_empty().then_some(()));
     let mut made = make(&server);
     made.push(clear.to_owned());
     nowhere(&server, &made, "flag on");

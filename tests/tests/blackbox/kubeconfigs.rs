@@ -1,18 +1,15 @@
 //! Kubeconfigs as people get them: by kubectl, from a cluster at `/v3`, and as a token for the CLI at login; and that the file which comes out is one that kubectl uses.
 
-use std::time::Duration;
-
 use eartag_tests::http::text;
 use eartag_tests::people::{LOGIN, bind, token};
 use eartag_tests::server::value_in;
 use eartag_tests::v3::{ids, set, works};
-use eartag_tests::wait::until;
+use eartag_tests::wait::{PATIENCE, until};
 use eartag_tests::{Kubectl, MANAGEMENT, Person, Server, Setup, needs_kubectl};
 use serde_json::{Value, json};
 
 const KUBECONFIGS: &str = "/apis/ext.cattle.io/v1/kubeconfigs";
 const PLAIN: &str = "apiVersion: ext.cattle.io/v1\nkind: Kubeconfig\n";
-const SOON: Duration = Duration::from_secs(10);
 
 fn use_of(clusters: &[&str]) -> Value {
     json!({"metadata": {"name": "clusters-of-ann"}, "rules": [
@@ -100,7 +97,7 @@ fn kubectl_shows_watches_changes_and_deletes_them() {
     let explained = kubectl.ok(&["explain", "kubeconfigs.spec.ttl"]);
     assert!(explained.contains("in seconds"), "{explained}");
     let first = name(&made(&ann, json!({"clusters": ["c-1"], "description": "first"})));
-    let mut watch = kubectl.spawn(&["get", "kubeconfigs", "--watch", "--no-headers"]);
+    let watch = kubectl.spawn(&["get", "kubeconfigs", "--watch", "--no-headers"]);
     assert!(watch.line().starts_with(&first));
     let second = name(&made(&ann, json!({"clusters": ["c-2"]})));
     let line = watch.line();
@@ -177,7 +174,7 @@ fn a_kubeconfig_goes_with_the_last_of_its_tokens() {
     let table = ann.http.with("Accept", eartag_tests::http::TABLE).get(&path).want(200);
     assert_eq!(table["rows"][0]["cells"][2], "1/2");
     ann.http.delete(&token(&tokens[1])).want(200);
-    until("the record to go", SOON, || (ann.http.get(&path).status == 404).then_some(()));
+    until("the record to go", PATIENCE, || (ann.http.get(&path).status == 404).then_some(()));
 }
 
 #[test]

@@ -88,21 +88,23 @@ fn get_with_watch_prints_changes() {
     let server = Server::start();
     let ann = server.person("ann", &["user"]);
     let first = ann.mint(json!({"ttl": 7_200_000}));
-    let mut events = ann.kubectl.spawn(&["get", R, "--watch-only", "--output-watch-events", "-o", "wide"]);
-    // It says nothing before the first change: so there are changes until it does.
-    let header = (0..100).find_map(|n| {
-        ann.http.merge(&token(&first.name), &json!({"metadata": {"labels": {"n": n.to_string()}}})).want(200);
-        events.try_line(Duration::from_millis(300))
-    });
-    assert!(header.is_some_and(|line| line.starts_with("EVENT")));
-    while events.try_line(Duration::from_secs(1)).is_some() {}
-    let mut all = ann.kubectl.spawn(&["get", R, "-w"]);
-    let mut one =
+    let events =
+        ann.kubectl.spawn(&["get", R, "--watch-only", "--output-watch-events", "-o", "wide", "-v=6"]);
+    // It says nothing before the first change.
+    events.watches();
+    let describe = |description: &str| {
+        ann.http.merge(&token(&first.name), &json!({"spec": {"description": description}})).want(200);
+    };
+    describe("watched");
+    assert!(events.line().starts_with("EVENT"));
+    while !events.line().contains("watched") {}
+    let all = ann.kubectl.spawn(&["get", R, "-w"]);
+    let one =
         ann.kubectl.spawn(&["get", R, &first.name, "-w", "-o", "jsonpath={.spec.description}{\"\\n\"}"]);
     assert!(all.line().starts_with("NAME"));
     assert!(all.line().starts_with(&first.name));
-    assert_eq!(one.line(), "");
-    ann.http.merge(&token(&first.name), &json!({"spec": {"description": "changed"}})).want(200);
+    assert_eq!(one.line(), "watched");
+    describe("changed");
     let second = ann.mint(json!({"ttl": 3_600_000}));
     ann.http.delete(&token(&second.name)).want(200);
     assert!(all.line().starts_with(&first.name));
@@ -303,15 +305,17 @@ fn delete_in_every_form_and_wait() {
 
     k.ok(&["label", R, &b, "done=yes"]);
     assert_eq!(
-        k.ok(&["wait", "--for=jsonpath={.spec.enabled}=true", &format!("{R}/{b}"), "--timeout=10s"])
+        k.ok(&["wait", "--for=jsonpath={.spec.enabled}=true", &format!("{R}/{b}"), "--timeout=3m"])
             .trim_end(),
         format!("token.ext.cattle.io/{b} condition met")
     );
-    let waiting = k.spawn(&["wait", "--for=delete", &format!("{R}/{b}"), "--timeout=30s"]);
-    let disabled =
-        k.spawn(&["wait", "--for=jsonpath={.spec.enabled}=false", &format!("{R}/{e}"), "--timeout=30s"]);
-    // Nothing shows that they have begun; one that begins too late would find nothing to wait for.
-    std::thread::sleep(Duration::from_secs(3));
+    let wait = |what: &str, name: &str| {
+        k.spawn(&["wait", &format!("--for={what}"), &format!("{R}/{name}"), "--timeout=3m", "-v=6"])
+    };
+    let (waiting, disabled) = (wait("delete", &b), wait("jsonpath={.spec.enabled}=false", &e));
+    // One that begins too late would find nothing to wait for.
+    waiting.watches();
+    disabled.watches();
     ann.http.delete(&token(&b)).want(200);
     ann.http.merge(&token(&e), &json!({"spec": {"enabled": false}})).want(200);
     assert_eq!(waiting.end(), (0, vec![format!("token.ext.cattle.io/{b} condition met")]));

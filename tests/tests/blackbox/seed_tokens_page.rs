@@ -247,7 +247,7 @@ fn an_expired_token_is_rejected_and_says_so_in_the_list() {
     let short = key(&ann.http, &json!({"ttl": 86_400_000}));
     assert!(works(&server, &short.bearer));
     let cut = ann.http.put(&short.path(), &json!({"ttl": 1000})).want(200);
-    eartag_tests::wait::until("the token to expire", std::time::Duration::from_secs(10), || {
+    eartag_tests::wait::until("the token to expire", eartag_tests::wait::PATIENCE, || {
         (!works(&server, &short.bearer)).then_some(())
     });
     let shown = ann.http.get(&short.path()).want(200);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// What curl got: the version of HTTP, the status and the body.
 fn curl(server: &Server, protocol: &str, path: &str, bearer: &str, more: &[&str]) -> (String, u16, Value) {
     let mut command = Command::new("curl");
-    command.args(["-sS", "--max-time", "60", "-w", "\n%{http_version} %{http_code}", protocol, "--cacert"]);
+    command.args(["-sS", "--max-time", "180", "-w", "\n%{http_version} %{http_code}", protocol, "--cacert"]);
     command.arg(server.ca_file());
     // Without the question whether it may send: the body is under way when the answer comes.
     command.args(["-H", "Expect:", "-H", &format!("Authorization: Bearer {bearer}")]);

@@ -1,10 +1,8 @@
 //! What becomes of users who stay away, and of sessions that nobody uses, seen by kubectl.
 
-use std::time::Duration;
-
 use eartag_tests::http::text;
 use eartag_tests::people::login;
-use eartag_tests::wait::until;
+use eartag_tests::wait::{PATIENCE, until};
 use eartag_tests::{MANAGEMENT, Server, needs_kubectl};
 use serde_json::json;
 
@@ -88,7 +86,7 @@ fn users_who_stay_away_are_disabled_at_the_next_minute() {
     }
     let due = admin.http.get(&ann.path()).want(200)["metadata"]["labels"]["cattle.io/disable-after"].clone();
     assert_eq!(due, "1580428800");
-    until("ann to be disabled", Duration::from_secs(90), || {
+    until("ann to be disabled", PATIENCE, || {
         (admin.http.get(&ann.path()).want(200)["enabled"] == false).then_some(())
     });
     assert_eq!(ann.http.get(eartag_tests::TOKENS).status, 401);

@@ -74,7 +74,7 @@ fn filters_act_and_are_echoed() {
     let session = ann.bearer.split_once(':').unwrap().0.to_owned();
     let (one, two) = (
         key(&ann.http, &json!({"description": "one"})).id,
-        key(&ann.http, &json!({"description": "two", "ttl": 60_000})).id,
+        key(&ann.http, &json!({"description": "two", "ttl": 600_000})).id,
     );
     let shell = system_token(&admin.http, "kubectl-shell", &ann.id, None).id;
     ann.http.put(&format!("{V3_TOKENS}/{two}"), &json!({"enabled": false})).want(200);
@@ -90,7 +90,7 @@ fn filters_act_and_are_echoed() {
         ("enabled_ne=false".into(), &[&session, &one, &shell]),
         ("isDerived=false".into(), &[&session]),
         ("current=true".into(), &[&session]),
-        ("ttl=60000".into(), &[&two]),
+        ("ttl=600000".into(), &[&two]),
         ("ttl=0".into(), &[&shell]),
         (format!("name={shell}"), &[&shell]),
         (format!("userId={}", ann.id), &[&session, &one, &two, &shell]),

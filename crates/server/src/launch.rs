@@ -83,11 +83,13 @@ pub async fn launch(
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit for another 280,000 years")]
     let metrics = Metrics::new(clock.now().wall_ms as f64 / 1000.0);
     let (trigger, shutdown) = shutdown::channel();
-    let signals = tokio::spawn(async {
-        if let Err(error) = shutdown::on_signals(trigger).await {
+    let signals = match shutdown::on_signals(trigger) {
+        Ok(signals) => Some(tokio::spawn(signals)),
+        Err(error) => {
             tracing::error!(%error, "signals cannot be caught: the server can only be killed");
+            None
         }
-    });
+    };
     let limits = Limits::for_open_files(listener::raise_file_limit());
 
     setup::check_files(&options)?;
@@ -142,7 +144,8 @@ pub async fn launch(
     if dropped > 0 {
         tracing::warn!(connections = dropped, "connections were dropped with requests running");
     }
-    for task in watcher.into_iter().map(|w| w.abort_handle()).chain([signals.abort_handle()]) {
+    let watcher = watcher.map(|watcher| watcher.abort_handle());
+    for task in watcher.into_iter().chain(signals.map(|signals| signals.abort_handle())) {
         task.abort();
     }
     drop(prepared);

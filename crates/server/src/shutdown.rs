@@ -77,29 +77,32 @@ impl Shutdown {
     }
 }
 
-/// Turns SIGTERM and SIGINT into a shutdown: the first drains, the second ends at once. Runs until the second.
+/// Turns SIGTERM and SIGINT into a shutdown: the first drains, the second ends at once. They are caught from this call on, also before what it returns is polled
+/// for the first time; that runs until it is dropped.
 ///
 /// # Errors
 /// When the signals cannot be caught.
-pub async fn on_signals(trigger: ShutdownTrigger) -> std::io::Result<()> {
+pub fn on_signals(trigger: ShutdownTrigger) -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    for nth in 1..=2 {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        if nth == 1 {
-            tracing::info!(signal = name, "stopping: running requests may finish");
-            trigger.drain();
-        } else {
-            tracing::warn!(signal = name, "stopping at once");
-            trigger.now();
+    Ok(async move {
+        for nth in 1..=2 {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if nth == 1 {
+                tracing::info!(signal = name, "stopping: running requests may finish");
+                trigger.drain();
+            } else {
+                tracing::warn!(signal = name, "stopping at once");
+                trigger.now();
+            }
         }
-    }
-    // The trigger stays alive, so that whoever still waits is not told anything else.
-    std::future::pending().await
+        // The trigger stays alive, so that whoever still waits is not told anything else.
+        std::future::pending().await
+    })
 }
 
 #[cfg(test)]

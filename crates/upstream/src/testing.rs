@@ -1,4 +1,4 @@
-//! An HTTPS server for tests: its certificate is made for it, its answers are a function.
+//! An HTTPS server for tests: its certificate is made for it, its answers are a function. And a clock that stands still.
 #![allow(
     missing_docs,
     clippy::new_without_default,
@@ -11,7 +11,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -72,6 +73,35 @@ pub async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+/// An address at which nobody listens, nor will as long as what comes first is held: it is the near end of a connection.
+pub async fn nobody() -> (impl Sized, SocketAddr) {
+    let (listener, address) = listen().await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let nobody = stream.local_addr().unwrap();
+    ((listener, stream), nobody)
+}
+
+/// tokio's clock stands still while this is held, however long anything takes: time passes only as the test says. Sockets work as ever.
+pub struct StillClock(
+    #[expect(dead_code, reason = "what waits for its end goes on with it")] mpsc::Sender<()>,
+);
+
+impl StillClock {
+    /// Stops the clock of this runtime, which has one thread.
+    pub fn stop() -> StillClock {
+        tokio::time::pause();
+        let (end, ended) = mpsc::channel::<()>();
+        // A stopped clock jumps to the next timer whenever there is nothing else to do, and that a socket is waited for does not count; a blocking task does.
+        tokio::task::spawn_blocking(move || ended.recv());
+        StillClock(end)
+    }
+
+    /// Time passes, and whoever waited for it is woken.
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
 }
 
 /// Gives every connection, after TLS, to `with`.

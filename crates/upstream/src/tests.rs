@@ -18,14 +18,16 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 
-use crate::testing::{Ca, acceptor, each, listen, serve};
+use crate::testing::{Ca, StillClock, acceptor, each, listen, nobody, serve};
 use crate::{
     Authorities, Body, ClientCertificate, Credential, JsonError, Target, TargetError, Untrusted, Upstream,
     UpstreamError, client_config,
 };
 
-const WAIT: Duration = Duration::from_secs(5);
+/// Longer than any of these answers takes on the slowest machine.
+const WAIT: Duration = Duration::from_secs(60);
 
 fn target(ca: &str, address: SocketAddr) -> Target {
     Target { url: format!("https://{address}"), ca_pem: ca.to_owned(), ..Target::default() }
@@ -103,6 +105,10 @@ async fn connections_are_used_again_and_redirects_are_only_answers() {
         let answer = upstream.clone().send(get("/"), WAIT).await.unwrap();
         assert_eq!(answer.status(), StatusCode::FOUND);
         assert_eq!(text(answer).await, "moved");
+        // A task of its own puts the connection back.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
@@ -210,16 +216,19 @@ async fn a_certificate_that_was_given_as_trusted_is_trusted_and_only_for_its_nam
 #[tokio::test]
 async fn every_way_to_get_no_answer_has_its_words() {
     let ca = Ca::new();
-    let (listener, address) = listen().await;
-    drop(listener);
+    let (_held, address) = nobody().await;
     assert_eq!(refusal(&target(&ca.pem(), address)).await, UpstreamError::Refused);
-    let nowhere =
-        Target { url: "https://no-such-host.invalid".into(), ca_pem: ca.pem(), ..Target::default() };
+    // No name server is asked about a name with so long a label.
+    let url = format!("https://{}.invalid", "a".repeat(64));
+    let tls_server_name = "a.example".into();
+    let nowhere = Target { url, tls_server_name, ca_pem: ca.pem(), ..Target::default() };
     assert_eq!(refusal(&nowhere).await, UpstreamError::Unresolvable);
 
     let (plain, address) = listen().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = plain.accept().await {
+            // What is closed with something unread is reset, and the answer may be lost with it.
+            let _ = stream.read(&mut [0; 16 * 1024]).await;
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
@@ -244,21 +253,50 @@ async fn every_way_to_get_no_answer_has_its_words() {
 #[tokio::test]
 async fn silence_ends_the_wait_and_a_body_that_goes_on_prolongs_it() {
     let ca = Ca::new();
-    let address = serve(ca.acceptor(here()), |request| async move {
-        if request.method() == Method::GET {
-            std::future::pending::<()>().await;
+    let (tell, mut arrived) = mpsc::unbounded_channel();
+    let address = serve(ca.acceptor(here()), move |request| {
+        let tell = tell.clone();
+        async move {
+            let mut sum = 0;
+            tell.send(sum).unwrap();
+            if request.method() == Method::GET {
+                std::future::pending::<()>().await;
+            }
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                sum += frame.unwrap().into_data().unwrap().len();
+                tell.send(sum).unwrap();
+            }
+            full(sum.to_string()).into_response()
         }
-        let sent = request.into_body().collect().await.unwrap().to_bytes();
-        full(sent.len().to_string()).into_response()
     })
     .await;
+    let clock = StillClock::stop();
     let upstream = Upstream::new(&target(&ca.pem(), address)).unwrap();
-    let short = Duration::from_millis(600);
-    assert_eq!(upstream.send(get("/"), short).await.unwrap_err(), UpstreamError::Timeout);
+    let asked = tokio::spawn({
+        let upstream = upstream.clone();
+        async move { upstream.send(get("/"), WAIT).await }
+    });
+    assert_eq!(arrived.recv().await, Some(0));
+    clock.pass(WAIT - Duration::from_secs(1)).await;
+    assert!(!asked.is_finished());
+    clock.pass(Duration::from_secs(2)).await;
+    assert_eq!(asked.await.unwrap().unwrap_err(), UpstreamError::Timeout);
 
-    let pieces = slow(8, Duration::from_millis(150));
-    let request = Request::post("/").body(pieces).unwrap();
-    assert_eq!(text(upstream.send(request, short).await.unwrap()).await, "8000");
+    let (pieces, body) = mpsc::unbounded_channel::<Bytes>();
+    let body = futures_util::stream::unfold(body, |mut body| async move {
+        body.recv().await.map(|piece| (Ok(http_body::Frame::data(piece)), body))
+    });
+    let request = Request::post("/").body(StreamBody::new(body).boxed_unsync()).unwrap();
+    let asked = tokio::spawn(async move { upstream.send(request, WAIT).await });
+    assert_eq!(arrived.recv().await, Some(0));
+    for n in 1..=8 {
+        clock.pass(WAIT - Duration::from_secs(1)).await;
+        pieces.send(vec![b'x'; 1000].into()).unwrap();
+        while arrived.recv().await != Some(n * 1000) {}
+    }
+    drop(pieces);
+    assert_eq!(text(asked.await.unwrap().unwrap()).await, "8000");
 }
 
 #[tokio::test]
@@ -384,14 +422,4 @@ fn stream(
 ) -> impl futures_util::Stream<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send {
     let pieces: Vec<Piece> = pieces.into_iter().collect();
     futures_util::stream::iter(pieces.into_iter().map(|piece| piece.map(http_body::Frame::data)))
-}
-
-/// A body of so many pieces of 1000 bytes, with a pause before each.
-fn slow(count: usize, pause: Duration) -> Body {
-    let pieces = futures_util::stream::unfold(0, move |n| async move {
-        (n < count).then_some(())?;
-        tokio::time::sleep(pause).await;
-        Some((Ok(http_body::Frame::data(Bytes::from(vec![b'x'; 1000]))), n + 1))
-    });
-    StreamBody::new(pieces).boxed_unsync()
 }

@@ -1,31 +1,34 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::pin::pin;
+
+use eartag_upstream::testing::StillClock;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, yield_now};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::connection::CLOSE_GRACE;
 use crate::pki::Issued;
 use crate::request_body::MOST_DISCARDED;
 use crate::shutdown::{ShutdownTrigger, channel};
 use crate::tls::tests::{Fixture, client_config, fixture};
 
-const SOON: Duration = Duration::from_secs(5);
-
 /// Says who called; `/slow` takes 300 ms, `/endless` streams until its connection is dropped, `/bye` closes the connection.
-struct WhoAmI;
+struct WhoAmI {
+    /// Requests that have begun.
+    begun: watch::Sender<usize>,
+}
 
 #[async_trait]
 impl Service for WhoAmI {
     async fn call(&self, request: http::Request<RequestBody>, peer: &Peer) -> http::Response<Body> {
+        self.begun.send_modify(|begun| *begun += 1);
         let user = peer.certificate.as_ref().map_or("-", |c| c.common_name.as_str());
         let text = format!(
             "{user} rejected={} headers={}",
@@ -48,23 +51,29 @@ impl Service for WhoAmI {
     }
 }
 
+/// A server whose clock stands still: none of its limits is reached before the test says so, however slow the machine is.
 struct Server {
     fixture: Fixture,
     addr: SocketAddr,
     trigger: ShutdownTrigger,
     task: JoinHandle<usize>,
     metrics: Arc<Metrics>,
+    begun: watch::Receiver<usize>,
+    clock: StillClock,
 }
 
 async fn server(limits: Limits) -> Server {
+    let clock = StillClock::stop();
     let fixture = fixture();
     let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (trigger, shutdown) = channel();
     let tls = Tls { config: Arc::clone(&fixture.config), clients: Arc::clone(&fixture.clients) };
     let metrics = Metrics::new(0.0);
-    let task = tokio::spawn(run(listener, tls, Arc::new(WhoAmI), shutdown, limits, Arc::clone(&metrics)));
-    Server { fixture, addr, trigger, task, metrics }
+    let (begin, begun) = watch::channel(0);
+    let service = Arc::new(WhoAmI { begun: begin });
+    let task = tokio::spawn(run(listener, tls, service, shutdown, limits, Arc::clone(&metrics)));
+    Server { fixture, addr, trigger, task, metrics, begun, clock }
 }
 
 impl Server {
@@ -88,6 +97,37 @@ impl Server {
         tokio::spawn(connection);
         sender
     }
+
+    /// Waits until so many requests have begun.
+    async fn runs(&self, requests: usize) {
+        self.begun.clone().wait_for(|begun| *begun >= requests).await.unwrap();
+    }
+
+    /// Waits for this while time goes on, a second at a time.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        for _ in 0..3600 {
+            tokio::select! {
+                biased;
+                done = work.as_mut() => return done,
+                () = a_moment(Duration::from_millis(5)) => {}
+            }
+            self.clock.pass(Duration::from_secs(1)).await;
+        }
+        panic!("an hour is over");
+    }
+}
+
+/// A moment of real time, in which whatever is under way gets on.
+async fn a_moment(long: Duration) {
+    tokio::task::spawn_blocking(move || std::thread::sleep(long)).await.unwrap();
+}
+
+/// Waits until this connection takes no more requests.
+async fn closed(sender: &mut hyper::client::conn::http2::SendRequest<Full<Bytes>>) {
+    while sender.ready().await.is_ok() {
+        yield_now().await;
+    }
 }
 
 /// A body to which is added while it is sent; adding fails once nobody takes it any more.
@@ -109,10 +149,15 @@ async fn text(response: http::Response<Incoming>) -> String {
 /// Sends a request by HTTP/1.1 and reads until the server closes.
 async fn http1(stream: &mut tokio_rustls::client::TlsStream<TcpStream>, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut reply = Vec::new();
+    rest(stream).await
+}
+
+/// What comes until the server closes.
+async fn rest(mut stream: impl tokio::io::AsyncRead + Unpin) -> String {
+    let mut rest = Vec::new();
     // Closing without TLS's farewell is an error here and of no interest.
-    let _ = timeout(SOON, stream.read_to_end(&mut reply)).await.expect("the server closes");
-    String::from_utf8(reply).unwrap()
+    let _ = stream.read_to_end(&mut rest).await;
+    String::from_utf8_lossy(&rest).into_owned()
 }
 
 #[tokio::test]
@@ -168,45 +213,39 @@ async fn large_headers_pass_and_too_many_get_431() {
 
 #[tokio::test]
 async fn connections_that_say_nothing_are_closed() {
-    let short = Duration::from_millis(100);
-    let limits = Limits { handshake: short, first_request: short, idle: short, ..Limits::default() };
-    let server = server(limits).await;
-    let mut silent = TcpStream::connect(server.addr).await.unwrap();
+    let server = server(Limits::default()).await;
+    let silent = TcpStream::connect(server.addr).await.unwrap();
     let mut half_open = server.connect(None, &[b"http/1.1"]).await;
     half_open.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
-    let mut no_preface = server.connect(None, &[b"h2"]).await;
+    let no_preface = server.connect(None, &[b"h2"]).await;
     let mut idle = server.http2().await;
     text(idle.send_request(get("/")).await.unwrap()).await;
 
-    let mut rest = Vec::new();
-    assert_eq!(timeout(SOON, silent.read_to_end(&mut rest)).await.unwrap().unwrap(), 0);
-    let _ = timeout(SOON, half_open.read_to_end(&mut rest)).await.unwrap();
-    timeout(SOON, async {
-        while idle.ready().await.is_ok() {
-            tokio::time::sleep(short).await
+    assert_eq!(server.in_time(rest(silent)).await, "");
+    assert!(idle.ready().await.is_ok(), "each has its own limit");
+    server.in_time(rest(half_open)).await;
+    server.in_time(closed(&mut idle)).await;
+    server.in_time(rest(no_preface)).await;
+    let nothing_stays_behind = async {
+        while !server.metrics.render(None).1.contains("eartag_connections 0\n") {
+            yield_now().await;
         }
-    })
-    .await
-    .unwrap();
-    let _ = timeout(SOON + CLOSE_GRACE, no_preface.read_to_end(&mut rest)).await.unwrap();
-    let gauge = |text: &str| text.contains("eartag_connections 0\n");
-    timeout(SOON, async {
-        while !gauge(&server.metrics.render(None).1) {
-            tokio::time::sleep(short).await;
-        }
-    })
-    .await
-    .expect("nothing stays behind");
+    };
+    server.in_time(nothing_stays_behind).await;
 }
 
 #[tokio::test]
 async fn a_running_request_is_not_idle() {
-    let short = Duration::from_millis(100);
+    let short = Duration::from_secs(2);
     let server = server(Limits { first_request: short, idle: short, ..Limits::default() }).await;
     let mut sender = server.http2().await;
     let endless = sender.send_request(get("/endless")).await.unwrap();
-    tokio::time::sleep(short * 5).await;
-    assert_eq!(text(sender.send_request(get("/slow")).await.unwrap()).await, "- rejected=false headers=0");
+    for _ in 0..5 {
+        server.clock.pass(short).await;
+        a_moment(Duration::from_millis(20)).await;
+    }
+    let slow = async { text(sender.send_request(get("/slow")).await.unwrap()).await };
+    assert_eq!(server.in_time(slow).await, "- rejected=false headers=0");
     drop(endless);
 }
 
@@ -215,8 +254,7 @@ async fn plain_http_is_told_about_https() {
     let server = server(Limits::default()).await;
     let mut plain = TcpStream::connect(server.addr).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let mut reply = String::new();
-    let _ = timeout(SOON, plain.read_to_string(&mut reply)).await.unwrap();
+    let reply = rest(plain).await;
     assert!(reply.contains("Client sent an HTTP request to an HTTPS server."), "{reply}");
 }
 
@@ -225,13 +263,8 @@ async fn a_reply_can_close_its_connection() {
     let server = server(Limits::default()).await;
     let mut sender = server.http2().await;
     assert!(text(sender.send_request(get("/bye")).await.unwrap()).await.starts_with('-'));
-    timeout(SOON, async {
-        while sender.ready().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await
-        }
-    })
-    .await
-    .expect("GOAWAY");
+    // By GOAWAY, and at once: no time passes.
+    closed(&mut sender).await;
 }
 
 #[tokio::test]
@@ -241,30 +274,40 @@ async fn a_shutdown_lets_running_requests_finish_and_takes_no_more() {
     let slow = sender.send_request(get("/slow"));
     let mut old = server.connect(None, &[]).await;
     old.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.runs(2).await;
     server.trigger.drain();
-    assert_eq!(text(timeout(SOON, slow).await.unwrap().unwrap()).await, "- rejected=false headers=0");
-    let mut reply = String::new();
-    let _ = timeout(SOON, old.read_to_string(&mut reply)).await.unwrap();
+    while TcpStream::connect(server.addr).await.is_ok() {
+        yield_now().await;
+    }
+    assert!(!server.task.is_finished());
+    let slow = async { text(slow.await.unwrap()).await };
+    assert_eq!(server.in_time(slow).await, "- rejected=false headers=0");
+    let reply = rest(old).await;
     assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
-    assert_eq!(timeout(SOON, server.task).await.unwrap().unwrap(), 0);
-    assert!(TcpStream::connect(server.addr).await.is_err());
+    assert_eq!(server.task.await.unwrap(), 0);
+}
+
+/// A server that drains, and an answer without an end.
+async fn draining() -> (Server, impl Sized) {
+    let server = server(Limits { drain: Duration::from_secs(5), ..Limits::default() }).await;
+    let mut sender = server.http2().await;
+    let endless = sender.send_request(get("/endless")).await.unwrap();
+    server.trigger.drain();
+    (server, (sender, endless))
 }
 
 #[tokio::test]
-async fn what_does_not_finish_is_dropped_after_the_drain_or_by_a_second_signal() {
-    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
-    for second_signal in [false, true] {
-        let limits = if second_signal { Limits::default() } else { limits };
-        let server = server(limits).await;
-        let mut sender = server.http2().await;
-        let _endless = sender.send_request(get("/endless")).await.unwrap();
-        server.trigger.drain();
-        if second_signal {
-            server.trigger.now();
-        }
-        assert_eq!(timeout(SOON, server.task).await.unwrap().unwrap(), 1);
-    }
+async fn what_does_not_finish_is_dropped_after_the_drain() {
+    let (mut server, _endless) = draining().await;
+    let task = std::mem::replace(&mut server.task, tokio::spawn(async { 0 }));
+    assert_eq!(server.in_time(task).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_finish_is_dropped_by_a_second_signal() {
+    let (server, _endless) = draining().await;
+    server.trigger.now();
+    assert_eq!(server.task.await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -297,27 +340,35 @@ async fn whoever_is_answered_before_the_body_was_read_may_finish_sending_it() {
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
 }
 
+/// A server that has answered a request whose body goes on, and what adds to the body.
+async fn answered(unread: Duration) -> (Server, mpsc::Sender<Bytes>, impl Sized) {
+    let server = server(Limits { unread, ..Limits::default() }).await;
+    let (more, body) = growing();
+    let request = http::Request::post("https://localhost/").body(body).unwrap();
+    let mut sender = server.http2().await;
+    text(sender.send_request(request).await.unwrap()).await;
+    (server, more, sender)
+}
+
 #[tokio::test]
-async fn a_body_that_nobody_reads_is_cut_off_by_its_length_and_by_the_clock() {
-    let sent_of = async |unread: Duration| {
-        let server = server(Limits { unread, ..Limits::default() }).await;
-        let (more, body) = growing();
-        let request = http::Request::post("https://localhost/").body(body).unwrap();
-        let mut sender = server.http2().await;
-        text(sender.send_request(request).await.unwrap()).await;
-        let mut sent = 0;
-        let piece = Bytes::from_static(&[b'x'; 64 << 10]);
-        while more.send(piece.clone()).await.is_ok() {
-            sent += piece.len();
-        }
-        sent
-    };
+async fn a_body_that_nobody_reads_is_cut_off_by_its_length() {
+    let (_server, more, _connection) = answered(Duration::from_hours(1)).await;
+    let mut sent = 0;
+    let piece = Bytes::from_static(&[b'x'; 64 << 10]);
+    while more.send(piece.clone()).await.is_ok() {
+        sent += piece.len();
+    }
     // What is on its way when it is cut off lies in windows and buffers.
     const ON_THE_WAY: usize = 2 << 20;
-    let sent =
-        timeout(Duration::from_mins(1), sent_of(Duration::from_hours(1))).await.expect("its length ends it");
     assert!((MOST_DISCARDED..MOST_DISCARDED + ON_THE_WAY).contains(&sent), "{sent}");
-    timeout(Duration::from_mins(1), sent_of(Duration::ZERO)).await.expect("the clock ends it");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_cut_off_by_the_clock() {
+    let (server, more, _connection) = answered(Duration::from_secs(2)).await;
+    more.send(Bytes::from_static(b"x")).await.unwrap();
+    assert!(!more.is_closed(), "no time has passed");
+    server.in_time(more.closed()).await;
 }
 
 #[tokio::test]
@@ -339,10 +390,14 @@ async fn a_taken_port_is_said_in_one_sentence() {
 async fn connections_over_the_limit_wait_for_their_turn() {
     let server = server(Limits { connections: 1, ..Limits::default() }).await;
     let first = server.connect(None, &[]).await;
-    let second = timeout(Duration::from_millis(200), server.connect(None, &[])).await;
-    assert!(second.is_err());
+    let mut second = pin!(server.connect(None, &[]));
+    tokio::select! {
+        biased;
+        _ = second.as_mut() => panic!("it is one too many"),
+        () = a_moment(Duration::from_millis(100)) => {}
+    }
     drop(first);
-    timeout(SOON, server.connect(None, &[])).await.unwrap();
+    second.await;
 }
 
 #[test]

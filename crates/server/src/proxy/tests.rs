@@ -13,7 +13,7 @@ use eartag_core::collections::{CLUSTER_CREDENTIALS, CLUSTERS, GLOBAL_ROLE_BINDIN
 use eartag_core::record::GlobalRoleBindingRecord;
 use eartag_core::{ClusterRecord, PlainSecret};
 use eartag_storage::{Commit, Entry, Op};
-use eartag_upstream::testing::{Ca, listen, serve};
+use eartag_upstream::testing::{Ca, nobody, serve};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, Response};
@@ -202,14 +202,13 @@ async fn a_cluster_that_cannot_be_used_says_what_to_do() {
     stage.cluster("c-1", String::new()).await;
     let (code, message) = ask().await;
     assert!(code == 503 && message.contains("spec.apiEndpoint"), "{message}");
-    let (listener, address) = listen().await;
+    let (_held, address) = nobody().await;
     stage.cluster("c-1", format!("https://{address}")).await;
     let (code, message) = ask().await;
     assert!(code == 503 && message.contains("clustercredentials.management.cattle.io"), "{message}");
     stage.credential("c-1", "a\nb").await;
     let (code, message) = ask().await;
     assert!(code == 503 && message.contains("the token holds characters"), "{message}");
-    drop(listener);
     stage.credential("c-1", "good").await;
     let refused = "the API server of cluster \"c-1\" gives no answer: it refuses connections";
     assert_eq!(ask().await, (502, refused.to_owned()));

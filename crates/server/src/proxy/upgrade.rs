@@ -55,11 +55,11 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_on_its_way_arrives_and_a_half_closed_side_holds_nothing() {
         let (mut user, client) = duplex(64);
         let (cluster, mut kubelet) = duplex(64);
-        let relayed = tokio::spawn(relay(client, cluster, Duration::from_millis(200)));
+        let relayed = tokio::spawn(relay(client, cluster, GRACE));
         user.write_all(b"exit").await.unwrap();
         user.shutdown().await.unwrap();
         let mut asked = String::new();

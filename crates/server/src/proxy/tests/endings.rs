@@ -20,8 +20,7 @@ async fn end_of(response: Response<Body>) -> std::io::Error {
         Ok(first) => assert_eq!(first.into_data().unwrap(), "{}\n"),
         Err(end) => return end,
     }
-    let next = tokio::time::timeout(Duration::from_secs(10), body.frame()).await;
-    next.expect("the answer goes on").expect("an end without an error").unwrap_err()
+    body.frame().await.expect("an end without an error").expect_err("the answer goes on")
 }
 
 #[tokio::test]
@@ -140,7 +139,7 @@ async fn an_ordinary_answer_that_stops_is_ended_and_one_that_lasts_is_not() {
     let ask = async |lasting| {
         let connection = stage.proxy.pool.connection(state, "c-1").await.unwrap();
         let request = http::Request::get("/api").body(full("")).unwrap();
-        let answer = connection.upstream.send(request, Duration::from_secs(5)).await.unwrap();
+        let answer = connection.upstream.send(request, Duration::from_secs(60)).await.unwrap();
         let (parts, _) = request_of(&stage.bearer, "/k8s/clusters/c-1/api").into_parts();
         let lease = Lease {
             state: state.clone(),

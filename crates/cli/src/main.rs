@@ -25,6 +25,12 @@ mod whoami;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// A request costs dozens of small allocations, which this makes in half the time of the system's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
         Ok((command, invocation)) => {

@@ -60,7 +60,9 @@ impl Clock {
     #[must_use]
     pub fn now_ms(&self, now: Now) -> u64 {
         let seen = difference(now.wall_ms, now.boot_ms);
-        let lead = self.lead.fetch_max(seen, Ordering::Relaxed).max(seen);
+        // Written only where it grows: every request on every core reads it.
+        let known = self.lead.load(Ordering::Relaxed);
+        let lead = if seen > known { self.lead.fetch_max(seen, Ordering::Relaxed).max(seen) } else { known };
         now.boot_ms.saturating_add_signed(lead)
     }
 

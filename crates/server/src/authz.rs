@@ -1,4 +1,4 @@
-//! The authorizer: the rules of `core`, behind the library's door.
+//! The authorizer: the rules of `core`, behind the library's door, and the count of what was decided.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use eartag_apiserver::user::{Attributes, Authorizer, Decision, GrantedRule, UserInfo};
 use eartag_core::rbac;
 
+use crate::metrics::Metrics;
 use crate::observer::Tables;
 
 /// Decides by roles and bindings in the store.
@@ -59,5 +60,35 @@ impl Authorizer for RoleAuthorizer {
                 paths: rule.non_resource_urls,
             })
             .collect()
+    }
+}
+
+/// An authorizer whose decisions are counted.
+pub struct Counted<A> {
+    inner: A,
+    metrics: Arc<Metrics>,
+}
+
+impl<A: Authorizer> Counted<A> {
+    /// Counts what `inner` decides.
+    pub fn new(inner: A, metrics: Arc<Metrics>) -> Counted<A> {
+        Counted { inner, metrics }
+    }
+}
+
+#[async_trait]
+impl<A: Authorizer> Authorizer for Counted<A> {
+    async fn authorize(&self, user: &UserInfo, wants: &Attributes) -> Decision {
+        let decision = self.inner.authorize(user, wants).await;
+        self.metrics.authorization(&decision);
+        decision
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
+    async fn rules(&self, user: &UserInfo) -> Vec<GrantedRule> {
+        self.inner.rules(user).await
     }
 }

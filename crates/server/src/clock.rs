@@ -1,6 +1,6 @@
 //! The clocks and the randomness of the process: the only place that asks for them. Everything else takes them as arguments.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use eartag_core::time::Now;
 use rustix::time::{ClockId, clock_gettime};
@@ -15,7 +15,18 @@ impl SystemClock {
     /// These are raw readings: the time that may never run back (DEC58) is made from them by `eartag_core`.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now { wall_ms: wall_ms(), boot_ms: boot_ms() }
+        Now { wall_ms: wall_ms(), boot_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// Time since boot: for measuring how long something took.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        #[cfg(target_os = "linux")]
+        const CLOCK: ClockId = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        const CLOCK: ClockId = ClockId::Monotonic;
+        let time = clock_gettime(CLOCK);
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 
     /// The wall clock in whole seconds since 1970, as certificates count.
@@ -43,17 +54,6 @@ fn wall_ms() -> u64 {
     let now = std::time::SystemTime::now();
     // A clock before 1970 reads as 1970: expiry then waits for the saved mark, which is what DEC58 is for.
     now.duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn boot_ms() -> u64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: ClockId = ClockId::Boottime;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: ClockId = ClockId::Monotonic;
-    let t = clock_gettime(CLOCK);
-    let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
-    let millis = u64::try_from(t.tv_nsec / 1_000_000).unwrap_or(0);
-    seconds.saturating_mul(1000).saturating_add(millis)
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::guarded_body::GuardedBody;
 use crate::listener::{Body, Limits};
 use crate::shutdown::Shutdown;
 
@@ -76,8 +74,8 @@ impl Running {
     }
 
     /// Counts the request as running until the body was sent.
-    pub(crate) fn track(self, body: Body) -> TrackedBody {
-        TrackedBody { body, _running: self }
+    pub(crate) fn track(self, body: Body) -> GuardedBody<Running> {
+        GuardedBody::new(body, self)
     }
 }
 
@@ -85,32 +83,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.touch();
         self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A reply's body that keeps its request counted as running.
-pub(crate) struct TrackedBody {
-    body: Body,
-    _running: Running,
-}
-
-impl http_body::Body for TrackedBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -16,8 +16,10 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::Semaphore;
 
+use crate::audit_id::AuditIds;
 use crate::authn::{self, AuthnFailure, Caller};
 use crate::cluster::{LOCAL, our_roles_allow};
+use crate::guarded_body::GuardedBody;
 use crate::listener::{Body, Peer, Service};
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::proxy::{self, Proxy, Way};
@@ -47,6 +49,7 @@ pub struct Door {
     watching: Arc<Semaphore>,
     forms: Arc<Semaphore>,
     proxy: Proxy,
+    audit_ids: AuditIds,
 }
 
 impl Door {
@@ -60,9 +63,11 @@ impl Door {
             watching: bound(MOST_WATCHING),
             forms: bound(MOST_FORMS),
             proxy: Proxy::new(),
+            audit_ids: AuditIds::new(),
         }
     }
 
+    /// Each way has a box of its own, but for the webhook's, or every request would be given room for the largest of them.
     async fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         let state = &self.state;
         let path = request.uri().path();
@@ -70,7 +75,7 @@ impl Door {
             return answer;
         }
         if proxy::serves(path) {
-            return self.cluster(request, peer).await;
+            return Box::pin(self.cluster(request, peer)).await;
         }
         if short::takes(&request) {
             return self.token_review(request, peer).await;
@@ -79,15 +84,15 @@ impl Door {
             return response;
         }
         if login::serves(path) {
-            return login::handle(state, request, peer).await;
+            return Box::pin(login::handle(state, request, peer)).await;
         }
         if oauth::serves(path) {
-            return self.oauth(request, peer).await;
+            return Box::pin(self.oauth(request, peer)).await;
         }
         if v3::serves(path) || v1::serves(path) || authenticate::serves(path) {
-            return self.rancher(request, peer).await;
+            return Box::pin(self.rancher(request, peer)).await;
         }
-        self.kubernetes(request, peer).await
+        Box::pin(self.kubernetes(request, peer)).await
     }
 
     /// What nobody has to log in for.
@@ -189,7 +194,7 @@ impl Door {
             Err(failure) => return refuse(&failure),
         }
         match authn::authenticate(state, &parts, peer).await {
-            Ok(caller) => self.serve(parts, body::full(bytes), caller, None).await,
+            Ok(caller) => Box::pin(self.serve(parts, body::full(bytes), caller, None)).await,
             Err(failure) => refuse(&failure),
         }
     }
@@ -294,27 +299,26 @@ impl Door {
 #[async_trait]
 impl Service for Door {
     async fn call(&self, mut request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
-        let started_ms = self.state.clock.now().boot_ms;
+        let started = self.state.clock.uptime();
         let audit_id = request
             .headers()
             .get(AUDIT_ID)
             .filter(|id| id.len() <= 128)
             .cloned()
-            .unwrap_or_else(|| self.audit_id());
+            .unwrap_or_else(|| self.audit_ids.next());
         // Clusters behind the proxy log the same id.
         request.headers_mut().insert(AUDIT_ID, audit_id.clone());
         let unread = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let path = tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned());
         let mut response = self.answer(request, peer).await;
-        let took_ms = self.state.clock.now().boot_ms.saturating_sub(started_ms);
+        let took = self.state.clock.uptime().saturating_sub(started);
         let code = response.status().as_u16();
         let labels = response.extensions().get::<RequestLabels>().copied();
         let labels =
             labels.unwrap_or_else(|| self.labels(&method, response.extensions().get::<RequestInfo>()));
-        #[expect(clippy::cast_precision_loss, reason = "durations in ms are far below 2^52")]
-        self.state.metrics.request(&labels, code, took_ms as f64 / 1000.0);
-        tracing::debug!(%method, %path, code, took_ms, peer = %peer.addr, "request");
+        self.state.metrics.request(&labels, code, took);
+        tracing::debug!(%method, path, code, ?took, peer = %peer.addr, "request");
         response.headers_mut().insert(AUDIT_ID, audit_id);
         if unread && response.status().as_u16() >= 400 {
             // A refusal may come before the body was read, and then this connection cannot be used again: say so.
@@ -324,28 +328,13 @@ impl Service for Door {
     }
 }
 
-impl Door {
-    fn audit_id(&self) -> HeaderValue {
-        let mut bytes = [0; 16];
-        self.state.world.random(&mut bytes);
-        let id = eartag_api::meta::Uid::from_random(bytes).to_string();
-        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("-"))
-    }
-}
-
 fn boxed(incoming: RequestBody) -> Body {
     incoming.map_err(std::io::Error::other).boxed_unsync()
 }
 
 /// The answer counts until its last byte is sent.
-fn counted(response: Response<Body>, held: impl Send + 'static) -> Response<Body> {
-    response.map(|body| {
-        body.map_frame(move |frame| {
-            let _ = &held;
-            frame
-        })
-        .boxed_unsync()
-    })
+fn counted(response: Response<Body>, held: impl Send + Unpin + 'static) -> Response<Body> {
+    response.map(|body| GuardedBody::new(body, held).boxed_unsync())
 }
 
 fn too_many() -> Refusal {

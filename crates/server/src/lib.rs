@@ -12,6 +12,7 @@
 
 pub mod admin_files;
 pub mod aggregation;
+mod audit_id;
 pub mod authn;
 pub mod authz;
 mod background;
@@ -25,6 +26,7 @@ mod door;
 #[cfg(test)]
 mod doors_law;
 pub mod files;
+mod guarded_body;
 mod hashing;
 pub mod health;
 pub mod identity;

@@ -283,7 +283,7 @@ async fn serve(context: Arc<Context>, stream: TlsStream<TcpStream>, addr: Socket
         let connection = http2_builder().serve_connection(io, service);
         drive(connection, |c| c.graceful_shutdown(), &activity, &context.limits, &context.shutdown).await
     } else {
-        let connection = http1_builder(&context.limits).serve_connection(io, service).with_upgrades();
+        let connection = http1_builder().serve_connection(io, service).with_upgrades();
         drive(connection, |c| c.graceful_shutdown(), &activity, &context.limits, &context.shutdown).await
     };
     if let Err(error) = result {
@@ -291,12 +291,12 @@ async fn serve(context: Arc<Context>, stream: TlsStream<TcpStream>, addr: Socket
     }
 }
 
-fn http1_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
+fn http1_builder() -> hyper::server::conn::http1::Builder {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        // hyper counts the idle time before a request's head in this too, so it must be the longer of the two; the first head has a limit of its own.
-        .header_read_timeout(limits.idle)
+        // A head that does not come to its end is no request that runs: `drive` ends such a connection with one timer for all that is idle, where this would
+        // set and clear one for each request.
+        .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEADER_BYTES)
         .max_buf_size(MAX_HEADER_BYTES + 64 * 1024);

@@ -7,7 +7,10 @@ mod text;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use eartag_apiserver::user::Decision;
+use hashbrown::HashMap;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text as openmetrics;
 use prometheus_client::metrics::counter::Counter;
@@ -67,17 +70,16 @@ pub enum AuthnResult {
     Error,
 }
 
-/// How an authorization ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthzResult {
-    /// Allowed.
-    Allowed,
-    /// Denied by rule.
-    Denied,
-    /// No rule allows it.
-    NoOpinion,
-    /// It could not be found out.
-    Error,
+impl AuthnResult {
+    const ALL: [AuthnResult; 3] = [AuthnResult::Success, AuthnResult::Failure, AuthnResult::Error];
+
+    const fn label(self) -> &'static str {
+        match self {
+            AuthnResult::Success => "success",
+            AuthnResult::Failure => "failure",
+            AuthnResult::Error => "error",
+        }
+    }
 }
 
 /// Brings gauges up to date right before they are shown.
@@ -87,16 +89,23 @@ pub type Refresh = Box<dyn Fn(&Metrics) + Send + Sync>;
 pub struct Metrics {
     registry: Registry,
     refresh: RwLock<Vec<Refresh>>,
+    /// What a request of these labels and this status is counted by. Found once in the families, whose look-ups cost more than all the counting.
+    answered: RwLock<HashMap<(RequestLabels, u16), Answered>>,
     requests: Family<CountLabels, Counter>,
     durations: Family<TimeLabels, Histogram, fn() -> Histogram>,
     sli: Family<SliLabels, Histogram, fn() -> Histogram>,
     long_running: Family<SliLabels, Gauge>,
     terminations: Family<TerminationLabels, Counter>,
     in_flight: Family<KindLabel, Gauge>,
+    reading: Gauge,
+    mutating: Gauge,
     authentication: Family<ResultLabel, Counter>,
     authentication_time: Family<ResultLabel, Histogram, fn() -> Histogram>,
+    attempts: [(Counter, Histogram); 3],
     authorization: Family<ResultLabel, Counter>,
+    decisions: [Counter; 3],
     token_checks: Family<CheckLabels, Counter>,
+    checked: RwLock<HashMap<CheckLabels, Counter>>,
     certificate_left: Histogram,
     handshake_errors: Counter,
     connections: Gauge,
@@ -122,21 +131,38 @@ impl Metrics {
     /// All at zero. `started_s` is the time of the process's start in seconds since 1970.
     #[must_use]
     pub fn new(started_s: f64) -> Arc<Self> {
+        let in_flight: Family<KindLabel, Gauge> = Family::default();
+        let kind = |request_kind| in_flight.get_or_create_owned(&KindLabel { request_kind });
+        let (reading, mutating) = (kind("readOnly"), kind("mutating"));
+        let authentication: Family<ResultLabel, Counter> = Family::default();
+        let authentication_time: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(SHORT_SECONDS.iter().copied()));
+        let attempts = AuthnResult::ALL.map(|result| {
+            let label = ResultLabel { result: result.label() };
+            (authentication.get_or_create_owned(&label), authentication_time.get_or_create_owned(&label))
+        });
+        let authorization: Family<ResultLabel, Counter> = Family::default();
+        let decisions = ["allowed", "denied", "error"]
+            .map(|result| authorization.get_or_create_owned(&ResultLabel { result }));
         let mut metrics = Self {
             registry: Registry::default(),
             refresh: RwLock::default(),
+            answered: RwLock::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS.iter().copied())),
             sli: Family::new_with_constructor(|| Histogram::new(SECONDS.iter().copied().skip(2))),
             long_running: Family::default(),
             terminations: Family::default(),
-            in_flight: Family::default(),
-            authentication: Family::default(),
-            authentication_time: Family::new_with_constructor(|| {
-                Histogram::new(SHORT_SECONDS.iter().copied())
-            }),
-            authorization: Family::default(),
+            in_flight,
+            reading,
+            mutating,
+            authentication,
+            authentication_time,
+            attempts,
+            authorization,
+            decisions,
             token_checks: Family::default(),
+            checked: RwLock::default(),
             certificate_left: Histogram::new(CERTIFICATE_SECONDS.iter().copied()),
             handshake_errors: Counter::default(),
             connections: Gauge::default(),
@@ -155,12 +181,21 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// A request was answered, `seconds` after it came.
-    pub fn request(&self, labels: &RequestLabels, code: u16, seconds: f64) {
-        self.requests.get_or_create(&CountLabels::new(labels, code)).inc();
-        self.durations.get_or_create(&TimeLabels::new(labels)).observe(seconds);
-        if labels.dry_run.is_empty() {
-            self.sli.get_or_create(&SliLabels::new(labels)).observe(seconds);
+    /// A request was answered, so long after it came.
+    pub fn request(&self, labels: &RequestLabels, code: u16, took: Duration) {
+        let key = (*labels, code);
+        if let Some(answered) = self.answered.read().get(&key) {
+            return answered.count(took);
+        }
+        self.answered.write().entry(key).or_insert_with(|| self.answered(labels, code)).count(took);
+    }
+
+    fn answered(&self, labels: &RequestLabels, code: u16) -> Answered {
+        let real = labels.dry_run.is_empty();
+        Answered {
+            requests: self.requests.get_or_create_owned(&CountLabels::new(labels, code)),
+            duration: self.durations.get_or_create_owned(&TimeLabels::new(labels)),
+            sli: real.then(|| self.sli.get_or_create_owned(&SliLabels::new(labels))),
         }
     }
 
@@ -178,40 +213,45 @@ impl Metrics {
     /// A short request runs until what this returns is dropped.
     #[must_use]
     pub fn in_flight(&self, kind: RequestKind) -> Held {
-        let request_kind = match kind {
-            RequestKind::ReadOnly => "readOnly",
-            RequestKind::Mutating => "mutating",
-        };
-        Held::new(self.in_flight.get_or_create_owned(&KindLabel { request_kind }))
+        Held::new(match kind {
+            RequestKind::ReadOnly => self.reading.clone(),
+            RequestKind::Mutating => self.mutating.clone(),
+        })
     }
 
-    /// Somebody tried to authenticate, which took `seconds`.
-    pub fn authentication(&self, result: AuthnResult, seconds: f64) {
-        let label = ResultLabel {
-            result: match result {
-                AuthnResult::Success => "success",
-                AuthnResult::Failure => "failure",
-                AuthnResult::Error => "error",
-            },
+    /// Somebody tried to authenticate, which took so long.
+    pub fn authentication(&self, result: AuthnResult, took: Duration) {
+        let [success, failure, error] = &self.attempts;
+        let (count, time) = match result {
+            AuthnResult::Success => success,
+            AuthnResult::Failure => failure,
+            AuthnResult::Error => error,
         };
-        self.authentication.get_or_create(&label).inc();
-        self.authentication_time.get_or_create(&label).observe(seconds);
+        count.inc();
+        time.observe(took.as_secs_f64());
     }
 
     /// A request was checked against the rules.
-    pub fn authorization(&self, result: AuthzResult) {
-        let result = match result {
-            AuthzResult::Allowed => "allowed",
-            AuthzResult::Denied => "denied",
-            AuthzResult::NoOpinion => "no-opinion",
-            AuthzResult::Error => "error",
+    pub fn authorization(&self, decision: &Decision) {
+        let [allowed, denied, error] = &self.decisions;
+        let count = match decision {
+            Decision::Allow => allowed,
+            Decision::Deny(_) => denied,
+            Decision::Error(_) => error,
         };
-        self.authorization.get_or_create(&ResultLabel { result }).inc();
+        count.inc();
     }
 
     /// A token was checked at a door (`bearer`, `basic`, `cookie`, `tokenreview`, …). `reason` is the verifier's for a refusal, `ok` else.
     pub fn token_check(&self, door: &'static str, reason: &'static str) {
-        self.token_checks.get_or_create(&CheckLabels { door, reason }).inc();
+        let labels = CheckLabels { door, reason };
+        if let Some(count) = self.checked.read().get(&labels) {
+            count.inc();
+            return;
+        }
+        let count = self.token_checks.get_or_create_owned(&labels);
+        count.inc();
+        self.checked.write().insert(labels, count);
     }
 
     /// A client certificate was accepted that is good for so many more seconds.
@@ -382,6 +422,24 @@ impl Metrics {
             .set(1);
         r.register("eartag_build_info", "The version of this server", product);
         r.register_collector(Box::new(ProcessCollector { started_s }));
+    }
+}
+
+/// Where one kind of answer is counted.
+struct Answered {
+    requests: Counter,
+    duration: Histogram,
+    sli: Option<Histogram>,
+}
+
+impl Answered {
+    fn count(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.requests.inc();
+        self.duration.observe(seconds);
+        if let Some(sli) = &self.sli {
+            sli.observe(seconds);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::aggregation::{self, Aggregation};
 use crate::authn::Gate;
-use crate::authz::RoleAuthorizer;
+use crate::authz::{Counted, RoleAuthorizer};
 use crate::clock::{SystemClock, fill_random};
 use crate::config::{Aggregated, ServeOptions};
 use crate::door::Door;
@@ -83,7 +83,7 @@ fn doors(
     let broken = |error| ServeError::System(format!("the API's own description is broken: {error}"));
     let (registry, kinds) = resources::registry(&foundation).map_err(broken)?;
     let registry = Arc::new(registry);
-    let authorizer = Arc::new(RoleAuthorizer::new(tables.clone()));
+    let authorizer = Arc::new(Counted::new(RoleAuthorizer::new(tables.clone()), prepared.metrics.clone()));
     let api = Api::new(store.clone());
     let (ending, end) = watch::channel(false);
     let server = ApiServer::new(
@@ -100,6 +100,7 @@ fn doors(
                 api: &api,
                 registry: &registry,
                 world: &shared_world,
+                metrics: &prepared.metrics,
                 ending: end,
                 version: version::version_info().git_version.to_owned(),
             };

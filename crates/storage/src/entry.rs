@@ -28,6 +28,12 @@ const NO_OWNER: u32 = u32::MAX;
 const NEVER: u64 = u64::MAX;
 
 impl Entry {
+    /// Whether both are one: the same version of the same object, in the same place.
+    #[must_use]
+    pub fn same(a: &Self, b: &Self) -> bool {
+        std::ptr::eq(&raw const a.0.header, &raw const b.0.header)
+    }
+
     /// Builds an entry and indexes it. `scratch` is reused from call to call. Keys are at most
     /// [`MAX_KEY`](crate::limits::MAX_KEY) bytes and values at most [`MAX_VALUE`](crate::limits::MAX_VALUE), which
     /// keeps every offset within its type.

@@ -280,6 +280,29 @@ fn health_version_and_ping_need_no_credentials() {
 }
 
 #[test]
+fn answers_that_are_whole_say_how_long_they_are() {
+    let server = Server::start();
+    let admin = server.admin();
+    let made =
+        admin.http.post(TOKENS, &json!({"apiVersion": "ext.cattle.io/v1", "kind": "Token", "spec": {}}));
+    let name = text(&made.want(201)["metadata"]["name"]);
+    let review =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "x"}});
+    for reply in [
+        made,
+        admin.http.get(&format!("{TOKENS}/{name}")),
+        admin.http.get(&format!("{TOKENS}/nowhere")),
+        admin.http.get("/v3/settings/auth-token-max-ttl-minutes"),
+        admin.http.get("/v3/tokens/nowhere"),
+        admin.http.post("/apis/authentication.k8s.io/v1/tokenreviews", &review),
+    ] {
+        let length = reply.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        assert_eq!(length, Some(reply.body.len()), "{:?}", reply.headers);
+        assert_eq!(reply.header("transfer-encoding"), None);
+    }
+}
+
+#[test]
 fn metrics_are_for_those_who_may() {
     let server = Server::start();
     let (admin, ann) = (server.admin(), server.person("ann", &["user"]));
@@ -295,6 +318,13 @@ fn metrics_are_for_those_who_may() {
     );
     let text = reply.text();
     assert!(text.contains("# TYPE "), "{text}");
+    let counted = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    };
+    assert!(counted("authorization_attempts_total{result=\"denied\"}") >= 1.0, "ann's");
+    assert!(counted("authorization_attempts_total{result=\"allowed\"}") >= 1.0);
+    assert!(counted("authentication_attempts{result=\"success\"}") >= 2.0);
     for line in text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
         let value = line.rsplit(' ').next().unwrap();
         assert!(value.parse::<f64>().is_ok() || value == "+Inf", "{line}");

@@ -16,6 +16,7 @@
 //! The table is fed by the store's observer, in the same step as the mirror and before a write is answered, so that a revocation
 //! that has been answered is in force. [`Reason`]s are for logs and metrics: to the outside all refusals look alike (DEC52).
 
+mod memo;
 mod presented;
 mod slow;
 mod table;
@@ -36,6 +37,7 @@ use crate::time::millis;
 use crate::ttl::Lifetime;
 use crate::usage::Usage;
 
+use memo::Memo;
 pub use presented::Presented;
 pub use slow::{SlowCheck, SlowMemory};
 pub use table::OwnerState;
@@ -44,6 +46,7 @@ use table::Table;
 /// The verifier: tokens, their owners and the settings that matter, under one lock.
 pub struct Verifier {
     table: RwLock<Table>,
+    memo: Memo,
     usage: Arc<Usage>,
 }
 
@@ -63,7 +66,7 @@ pub enum Place<'a> {
 #[derive(Debug)]
 pub enum Verdict {
     /// The secret is good.
-    Good(Box<Accepted>),
+    Good(Arc<Accepted>),
     /// It is not.
     Bad(Reason),
     /// Its hash is a costly one: run [`SlowCheck::run`] in a bounded pool and hand the outcome to [`Verifier::finish`].
@@ -163,7 +166,7 @@ impl Verifier {
     /// An empty table over these usage stamps; settings in `overrides` win over stored ones.
     #[must_use]
     pub fn with(usage: Arc<Usage>, overrides: &Overrides) -> Self {
-        Self { table: RwLock::new(Table::new(overrides)), usage }
+        Self { table: RwLock::new(Table::new(overrides)), memo: Memo::new(), usage }
     }
 
     /// The usage stamps that idle timeouts are judged by.
@@ -254,7 +257,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Why the token is not good.
-    pub fn resolve(&self, id: &str, now_ms: u64) -> Result<Box<Accepted>, Reason> {
+    pub fn resolve(&self, id: &str, now_ms: u64) -> Result<Arc<Accepted>, Reason> {
         let (faces, name) = match id.strip_prefix(Face::Ext.prefix()) {
             Some(name) => (&[Face::Ext][..], name),
             None => (&[Face::Legacy, Face::Ext][..], id),
@@ -320,7 +323,7 @@ impl Verifier {
     ) -> Verdict {
         match self.why_not(found, gist, head, now_ms) {
             Some(reason) => Verdict::Bad(reason),
-            None => match (accept(face, found, head), place) {
+            None => match (self.memo.of(head.uid, found, |owner| accept(face, found, head, owner)), place) {
                 (None, _) => Verdict::Bad(Reason::Corrupt),
                 (Some(accepted), _) if !found.providers.contains(provider(&accepted)) => {
                     Verdict::Bad(Reason::ProviderDisabled)
@@ -333,7 +336,7 @@ impl Verifier {
                 {
                     Verdict::Bad(Reason::WrongCluster)
                 }
-                (Some(accepted), _) => Verdict::Good(Box::new(accepted)),
+                (Some(accepted), _) => Verdict::Good(accepted),
             },
         }
     }
@@ -380,7 +383,7 @@ fn read(entry: &Entry) -> Option<(Gist<'_>, Head)> {
     Some((Gist::decode(body)?, frame::head(entry.value())?))
 }
 
-fn accept(face: Face, found: &table::Found, head: Head) -> Option<Accepted> {
+fn accept(face: Face, found: &table::Found, head: Head, owner: &OwnerState) -> Option<Accepted> {
     let (body, _) = frame::split(found.entry.value())?;
     let (credential, derived, auth_provider) = match face {
         Face::Ext => {
@@ -393,7 +396,6 @@ fn accept(face: Face, found: &table::Found, head: Head) -> Option<Accepted> {
             (record.credential, record.derived, record.auth_provider)
         }
     };
-    let owner = found.owner.as_ref()?;
     Some(Accepted {
         name: std::str::from_utf8(found.entry.key()).ok()?.to_owned(),
         face,

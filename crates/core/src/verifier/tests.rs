@@ -74,7 +74,7 @@ impl World {
 
 fn result(verdict: Verdict) -> Result<Accepted, Reason> {
     match verdict {
-        Verdict::Good(accepted) => Ok(*accepted),
+        Verdict::Good(accepted) => Ok(Arc::unwrap_or_clone(accepted)),
         Verdict::Bad(reason) => Err(reason),
         Verdict::Slow(_) => panic!("not a slow one"),
     }
@@ -94,6 +94,33 @@ fn a_good_token_says_whose_it_is() {
         ("local://user-1", "local")
     );
     assert!(accepted.derived && !accepted.session);
+}
+
+#[test]
+fn what_is_remembered_of_a_token_ends_with_any_change_of_it_or_of_its_owner() {
+    let mut world = World::new();
+    let first = world.usual().unwrap();
+    assert_eq!(world.usual(), Ok(first.clone()), "remembered");
+    world.token(|token| token.kind = "ci".into());
+    assert_eq!(world.usual(), Ok(Accepted { kind: "ci".into(), ..first.clone() }));
+    let renamed = UserRecord { username: "anna".into(), ..UserRecord::default() };
+    world.user("user-1", &renamed, Meta { uid: USER_UID, ..Meta::default() });
+    assert_eq!(world.usual(), Ok(Accepted { kind: "ci".into(), username: "anna".into(), ..first.clone() }));
+    world.token(|token| token.cluster = "c-1".into());
+    assert_eq!(world.reason(), Reason::WrongCluster);
+    world.delete(EXT_TOKENS, "token-a");
+    assert_eq!(world.reason(), Reason::UnknownToken);
+    // Tokens that share a place in the memory are not mixed up.
+    world.token(|_| {});
+    let other = testing::credential("user-2");
+    let meta = Meta { uid: TOKEN_UID, created_s: CREATED_S, ..Meta::default() };
+    world.put(EXT_TOKENS, "token-b", frame::frame(&TokenRecord { credential: other }.encode(), &meta));
+    world.user("user-2", &UserRecord::default(), Meta { uid: USER_UID, ..Meta::default() });
+    for _ in 0..2 {
+        assert_eq!(world.usual().unwrap().owner, "user-1");
+        let second = world.check(&format!("ext/token-b:{SECRET}"), Place::Global, NOW);
+        assert_eq!(second.map(|accepted| accepted.name), Ok("token-b".to_owned()));
+    }
 }
 
 #[test]

@@ -40,8 +40,10 @@ pub(crate) use self::cluster::Cluster;
 pub use self::cluster::ClusterSource;
 use self::cluster::RemoteCluster;
 pub use self::follow::Known;
+use crate::authz::Counted;
 use crate::clock::SystemClock;
 use crate::config::Aggregated;
+use crate::metrics::Metrics;
 use crate::resources::EXT;
 use crate::setup::ServeError;
 use crate::shutdown::Shutdown;
@@ -66,6 +68,8 @@ pub struct Ground<'a> {
     pub registry: &'a Registry,
     /// Time and randomness.
     pub world: &'a Arc<dyn World>,
+    /// Where decisions are counted.
+    pub metrics: &'a Arc<Metrics>,
     /// Watches end when this becomes true.
     pub ending: Receiver<bool>,
     /// For the OpenAPI documents.
@@ -93,7 +97,8 @@ impl Aggregation {
         authorities: &Arc<ClientAuthorities>,
         ground: Ground<'_>,
     ) -> Aggregation {
-        let authorizer: Arc<dyn Authorizer> = Arc::new(ClusterAuthorizer::new(cluster.clone(), boot_ms));
+        let asking = ClusterAuthorizer::new(cluster.clone(), boot_ms);
+        let authorizer: Arc<dyn Authorizer> = Arc::new(Counted::new(asking, ground.metrics.clone()));
         let group = ground.registry.resources().iter().filter(|resource| resource.info().group == EXT);
         let registry = group.cloned().fold(Registry::new(), Registry::with);
         let server = ApiServer::new(

@@ -28,7 +28,7 @@ impl PublicAddress {
         uri: &Uri,
         peer: IpAddr,
         trusted: &[Cidr],
-        server_url: &str,
+        server_url: impl FnOnce() -> String,
     ) -> PublicAddress {
         let proxied = is_trusted(peer, trusted);
         let forwarded = |name: &str| if proxied { first(headers, name) } else { None };
@@ -44,7 +44,7 @@ impl PublicAddress {
         let prefix = forwarded("x-api-url-prefix").and_then(clean_prefix).unwrap_or_default();
         match authority {
             Some(authority) => PublicAddress { scheme, authority, prefix },
-            None => PublicAddress::parse(server_url).unwrap_or(PublicAddress {
+            None => PublicAddress::parse(&server_url()).unwrap_or(PublicAddress {
                 scheme,
                 authority: "localhost".to_owned(),
                 prefix,
@@ -162,13 +162,9 @@ mod tests {
 
     fn base(pairs: &[(&'static str, &str)], uri: &str, peer: &str) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        PublicAddress::of(
-            &headers(pairs),
-            &uri.parse().unwrap(),
-            peer.parse().unwrap(),
-            &trusted,
-            "https://set.example/r",
-        )
+        PublicAddress::of(&headers(pairs), &uri.parse().unwrap(), peer.parse().unwrap(), &trusted, || {
+            "https://set.example/r".to_owned()
+        })
         .base()
     }
 

@@ -1,6 +1,7 @@
 //! Who sent a request, and how they showed it. Kinds find this in `Cx::facts`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use eartag_api::meta::Uid;
 use eartag_apiserver::user::UserInfo;
@@ -48,13 +49,13 @@ pub struct Impersonator {
 #[derive(Clone, Debug)]
 pub enum CallerCredential {
     /// A token that the verifier accepted.
-    Token(Box<Accepted>),
+    Token(Arc<Accepted>),
     /// The word of the cluster that we extend: its front proxy's, or a certificate of its authority. It names the user and is no login of theirs (DEC15).
     Cluster {
         /// The user of ours who has that name.
         owner: Option<(String, Uid)>,
         /// The good token of theirs that the cluster says it was shown.
-        token: Option<Box<Accepted>>,
+        token: Option<Arc<Accepted>>,
     },
     /// A client certificate of ours.
     Certificate {

@@ -1,6 +1,7 @@
 //! One check of a presented token, for every door: the verifier's answer, and the detour through the pool that `$1` hashes take.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use eartag_core::verifier::{Accepted, Place, Presented, Reason, SlowCheck, Verdict, Verifier};
 
@@ -54,7 +55,7 @@ pub async fn check(
     place: Place<'_>,
     client: IpAddr,
     now_ms: u64,
-) -> Result<Box<Accepted>, NotGood> {
+) -> Result<Arc<Accepted>, NotGood> {
     let presented = Presented::parse(text).ok_or(NotGood::Bad(Reason::Malformed))?;
     match verifier.check(&presented, place, now_ms) {
         Verdict::Good(accepted) => Ok(accepted),
@@ -69,7 +70,7 @@ async fn run_slow(
     slow: Box<SlowCheck>,
     client: IpAddr,
     now_ms: u64,
-) -> Result<Box<Accepted>, NotGood> {
+) -> Result<Arc<Accepted>, NotGood> {
     if gate.slow_memory.knows(&slow) {
         return settled(verifier.finish(&slow, true, now_ms));
     }
@@ -92,7 +93,7 @@ async fn run_slow(
     settled(verifier.finish(&slow, matched, now_ms))
 }
 
-fn settled(verdict: Verdict) -> Result<Box<Accepted>, NotGood> {
+fn settled(verdict: Verdict) -> Result<Arc<Accepted>, NotGood> {
     match verdict {
         Verdict::Good(accepted) => Ok(accepted),
         Verdict::Bad(reason) => Err(NotGood::Bad(reason)),

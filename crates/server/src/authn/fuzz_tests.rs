@@ -58,7 +58,7 @@ proptest! {
     fn addresses_are_always_usable_in_links(headers in headers(), trusted in any::<bool>()) {
         let ranges = if trusted { vec!["0.0.0.0/0".parse().unwrap()] } else { Vec::new() };
         let peer = "1.2.3.4".parse().unwrap();
-        let own = PublicAddress::of(&headers, &Uri::from_static("/v3"), peer, &ranges, "");
+        let own = PublicAddress::of(&headers, &Uri::from_static("/v3"), peer, &ranges, String::new);
         prop_assert!(own.base().parse::<Uri>().is_ok(), "{}", own.base());
         prop_assert!(!own.base().contains(['"', '<', '>', ' ', '@']), "{}", own.base());
         let client = address::client(&headers, peer, &ranges);

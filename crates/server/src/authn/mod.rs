@@ -85,7 +85,7 @@ impl AuthnFailure {
 /// # Errors
 /// [`AuthnFailure`].
 pub async fn authenticate(state: &State, parts: &Parts, peer: &Peer) -> Result<Caller, AuthnFailure> {
-    let started_ms = state.clock.now().boot_ms;
+    let started = state.clock.uptime();
     let identified = identify(state, parts, peer).await;
     let (result, label) = match &identified {
         Ok(_) => (AuthnResult::Success, "good"),
@@ -94,9 +94,7 @@ pub async fn authenticate(state: &State, parts: &Parts, peer: &Peer) -> Result<C
     };
     // Requests without any credential are no attempts.
     if !matches!(identified, Err((AuthnFailure::Anonymous, _))) {
-        let took_ms = state.clock.now().boot_ms.saturating_sub(started_ms);
-        #[expect(clippy::cast_precision_loss, reason = "durations in ms are far below 2^52")]
-        state.metrics.authentication(result, took_ms as f64 / 1000.0);
+        state.metrics.authentication(result, state.clock.uptime().saturating_sub(started));
         state.metrics.token_check("request", label);
     }
     let caller = identified.map_err(|(failure, _)| failure)?;
@@ -126,8 +124,8 @@ pub fn still_good(state: &State, caller: &Caller) -> bool {
 /// The address under which a request came in.
 #[must_use]
 pub fn public_address(state: &State, parts: &Parts, peer: &Peer) -> PublicAddress {
-    let server_url = server_url(state);
-    PublicAddress::of(&parts.headers, &parts.uri, peer.addr.ip(), &state.options.trusted_proxies, &server_url)
+    let trusted = &state.options.trusted_proxies;
+    PublicAddress::of(&parts.headers, &parts.uri, peer.addr.ip(), trusted, || server_url(state))
 }
 
 /// The client's address (DEC55).

@@ -123,8 +123,14 @@ impl Scene {
         let aggregation = cluster.map(|cluster| {
             let ours = Authority::new("ours", 1_800_000_000, [1; 16]).unwrap();
             let authorities = Arc::new(ClientAuthorities::new(&[ours.certificate().clone()]).unwrap());
-            let ground =
-                Ground { api: &api, registry: &registry, world: &shared, ending, version: "v0".to_owned() };
+            let ground = Ground {
+                api: &api,
+                registry: &registry,
+                world: &shared,
+                metrics: &metrics,
+                ending,
+                version: "v0".to_owned(),
+            };
             Arc::new(Aggregation::with(cluster, &authorities, ground))
         });
         let state = Arc::new(State {

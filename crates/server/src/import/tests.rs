@@ -164,7 +164,7 @@ impl Ground {
         let check = |bearer: &&str| {
             let presented = Presented::parse(bearer).unwrap();
             match watching.0.check(&presented, Place::Global, NOW_MS) {
-                Verdict::Good(accepted) => Some(accepted.owner),
+                Verdict::Good(accepted) => Some(accepted.owner.clone()),
                 _ => None,
             }
         };

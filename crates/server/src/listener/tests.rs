@@ -220,12 +220,15 @@ async fn connections_that_say_nothing_are_closed() {
     let no_preface = server.connect(None, &[b"h2"]).await;
     let mut idle = server.http2().await;
     text(idle.send_request(get("/")).await.unwrap()).await;
+    let mut second_half_open = server.connect(None, &[b"http/1.1"]).await;
+    second_half_open.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHo").await.unwrap();
 
     assert_eq!(server.in_time(rest(silent)).await, "");
     assert!(idle.ready().await.is_ok(), "each has its own limit");
     server.in_time(rest(half_open)).await;
     server.in_time(closed(&mut idle)).await;
     server.in_time(rest(no_preface)).await;
+    server.in_time(rest(second_half_open)).await;
     let nothing_stays_behind = async {
         while !server.metrics.render(None).1.contains("eartag_connections 0\n") {
             yield_now().await;

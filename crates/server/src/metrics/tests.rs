@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use super::*;
 
 const LIST: RequestLabels = RequestLabels {
@@ -15,8 +17,8 @@ const LIST: RequestLabels = RequestLabels {
 #[test]
 fn the_names_and_labels_are_those_that_dashboards_select() {
     let metrics = Metrics::new(1.5);
-    metrics.request(&LIST, 200, 0.003);
-    metrics.authentication(AuthnResult::Failure, 0.001);
+    metrics.request(&LIST, 200, Duration::from_millis(3));
+    metrics.authentication(AuthnResult::Failure, Duration::from_millis(1));
     let (kind, text) = metrics.render(None);
     assert_eq!(kind, PROMETHEUS_TEXT);
     for line in [
@@ -62,7 +64,7 @@ fn openmetrics_is_given_to_those_who_ask() {
 #[test]
 fn every_line_of_the_older_format_is_well_formed() {
     let metrics = Metrics::new(0.0);
-    metrics.request(&LIST, 500, 100.0);
+    metrics.request(&LIST, 500, Duration::from_secs(100));
     metrics.client_certificate(10.0);
     let (_, text) = metrics.render(None);
     for line in text.lines() {

@@ -73,7 +73,7 @@ fn meant<'a>(state: &State, text: &'a str, why: NotGood) -> Option<(Face, &'a st
 /// As its owner, at the kind's own way of deleting it, so that whatever else goes with a token goes.
 async fn by_its_bearer(
     state: &Arc<State>,
-    token: Box<Accepted>,
+    token: Arc<Accepted>,
     client: std::net::IpAddr,
 ) -> Result<(), Fault> {
     let owner = UserInfo {

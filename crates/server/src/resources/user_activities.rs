@@ -98,7 +98,7 @@ impl UserActivities {
             (None, Some(id)) => {
                 let named = self.tables.verifier.resolve(id, cx.now_ms).ok();
                 match named.filter(|token| token.owner == cx.user.name) {
-                    Some(token) => *token,
+                    Some(token) => Arc::unwrap_or_clone(token),
                     None => return missing(TokenRefusal::UnknownToken(id.to_owned())),
                 }
             }

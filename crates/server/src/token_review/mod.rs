@@ -80,7 +80,7 @@ pub struct Question<'a> {
 #[derive(Debug)]
 pub struct Known {
     /// The token.
-    pub token: Box<Accepted>,
+    pub token: Arc<Accepted>,
     /// Those of the asked audiences that it is meant for.
     pub audiences: Vec<String>,
 }

@@ -21,6 +21,9 @@ use crate::state::State;
 /// Larger bodies go the long way, in bytes. Until one is there nobody has been asked who sends it.
 pub const LARGEST: usize = 16 << 10;
 
+/// Room for most answers, in bytes.
+const USUAL: usize = 768;
+
 /// What the caller needs the right for.
 static RIGHT: LazyLock<Attributes> = LazyLock::new(right);
 
@@ -73,7 +76,10 @@ pub async fn answer(
         spec: AnsweredSpec { audiences: &audiences },
         status,
     };
-    let Ok(mut bytes) = serde_json::to_vec(&answer) else { return Ok(None) };
+    let mut bytes = Vec::with_capacity(USUAL);
+    if serde_json::to_writer(&mut bytes, &answer).is_err() {
+        return Ok(None);
+    }
     bytes.push(b'\n');
     let mut response = reply::respond(StatusCode::OK, "application/json", body::full(bytes));
     if let Some(version) = version_of(parts.uri.path()) {

@@ -97,7 +97,7 @@ impl Ground {
     }
 
     /// The token that an impersonated request names; it must be a good one of the very user, and good here: one that is restricted to a cluster makes no other.
-    fn named_token(&self, cx: &Cx) -> Option<Box<Accepted>> {
+    fn named_token(&self, cx: &Cx) -> Option<Arc<Accepted>> {
         token_id(cx)
             .and_then(|id| self.tables.verifier.resolve(id, cx.now_ms).ok())
             .filter(|token| token.owner == cx.user.name && token.cluster.is_empty())

@@ -24,6 +24,7 @@ use crate::observer::Tables;
 use crate::setup::{Ready, ServeError};
 use crate::state::{DoorOptions, State};
 use crate::sweeper::Sweeper;
+use crate::token_review::Reviewer;
 use crate::world::SystemWorld;
 use crate::{background, resources, seeds, version};
 
@@ -147,6 +148,7 @@ fn doors(
         }
     };
     let state = Arc::new(State {
+        reviewer: Reviewer::new(tables.clone(), store.clone(), prepared.metrics.clone()),
         store,
         gate: tables.gate.clone(),
         tables,

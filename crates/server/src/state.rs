@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::observer::Tables;
 use crate::shutdown::Shutdown;
+use crate::token_review::Reviewer;
 use crate::vault::Vault;
 
 /// One running server.
@@ -33,6 +34,8 @@ pub struct State {
     pub world: Arc<dyn World>,
     /// Opens the secrets that the server needs again.
     pub vault: Arc<Vault>,
+    /// Answers what other servers ask about tokens.
+    pub reviewer: Reviewer,
     /// Decides who may do what.
     pub authorizer: Arc<dyn Authorizer>,
     /// What is served.

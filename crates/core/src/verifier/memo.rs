@@ -58,6 +58,6 @@ impl Memo {
     /// Uids are random.
     fn slot(&self, token: Uid) -> Option<&Mutex<Option<Remembered>>> {
         let [.., a, b] = *token.as_bytes();
-        self.slots.get(usize::from(u16::from_le_bytes([a, b])) % SLOTS)
+        self.slots.get(usize::from(u16::from_be_bytes([a, b])) % SLOTS)
     }
 }

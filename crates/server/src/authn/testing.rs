@@ -39,6 +39,7 @@ use crate::observer::Tables;
 use crate::pki::{Authority, RootKey};
 use crate::state::{DoorOptions, State};
 use crate::tls::ClientAuthorities;
+use crate::token_review::Reviewer;
 use crate::token_review::authenticate;
 use crate::vault::Vault;
 use crate::{login, oauth, resources, seeds, v1, v3};
@@ -134,6 +135,7 @@ impl Scene {
             Arc::new(Aggregation::with(cluster, &authorities, ground))
         });
         let state = Arc::new(State {
+            reviewer: Reviewer::new(tables.clone(), store.clone(), metrics.clone()),
             store,
             tables,
             gate,

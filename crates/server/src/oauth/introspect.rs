@@ -11,7 +11,7 @@ use super::{Fault, caller, token_of};
 use crate::authn;
 use crate::listener::Peer;
 use crate::state::State;
-use crate::token_review::{Known, Question, Reviewer, Unknown, right};
+use crate::token_review::{Known, Question, Unknown, right};
 
 /// Whose token it is, for callers who may create tokenreviews and at the place that is theirs.
 pub(super) async fn answer<B>(
@@ -37,7 +37,6 @@ where
     if !may().await {
         return Err(Fault::right());
     }
-    let reviewer = Reviewer::new(state.tables.clone(), state.store.clone(), state.metrics.clone());
     let question = Question {
         caller: &caller,
         token: &token,
@@ -45,7 +44,7 @@ where
         now_ms: state.world.now_ms(),
         dry_run: false,
     };
-    match reviewer.review(&question, &*state.authorizer, "introspect").await {
+    match state.reviewer.review(&question, &*state.authorizer, "introspect").await {
         Ok(known) => Ok(shown(&known)),
         Err(Unknown::NotGood) => Ok(json!({"active": false})),
         Err(Unknown::Busy) => Err(Fault::busy()),

@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{GROUP, Question, Reviewer, Unknown, right};
+use super::{GROUP, Question, Unknown, right};
 use crate::authn::{self, AuthnFailure};
 use crate::listener::{Body, Peer};
 use crate::state::State;
@@ -92,7 +92,6 @@ where
     if asked.kind != "TokenReview" || asked.spec.token.expose().is_empty() {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let reviewer = Reviewer::new(state.tables.clone(), state.store.clone(), state.metrics.clone());
     let question = Question {
         caller: &caller,
         token: asked.spec.token.expose(),
@@ -100,7 +99,7 @@ where
         now_ms: state.world.now_ms(),
         dry_run: false,
     };
-    match reviewer.review(&question, &*state.authorizer, "authenticate").await {
+    match state.reviewer.review(&question, &*state.authorizer, "authenticate").await {
         Ok(known) => {
             // kube-api-auth answers in v1beta1 whatever it is asked; an API server that asks in v1 would not understand that.
             let version = if asked.api_version == format!("{GROUP}/v1") { "v1" } else { "v1beta1" };

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Status;
-use super::{GROUP, Question, RESOURCE, Reviewer, Unknown, right};
+use super::{GROUP, Question, RESOURCE, Unknown, right};
 use crate::authn::{self, AuthnFailure};
 use crate::listener::{Body, Peer};
 use crate::metrics::RequestLabels;
@@ -55,7 +55,6 @@ pub async fn answer(
         return Ok(None);
     }
     let audiences: Vec<String> = asked.spec.audiences.iter().map(|&a| a.to_owned()).collect();
-    let reviewer = Reviewer::new(state.tables.clone(), state.store.clone(), state.metrics.clone());
     let question = Question {
         caller: &caller,
         token: asked.spec.token,
@@ -63,7 +62,7 @@ pub async fn answer(
         now_ms: state.world.now_ms(),
         dry_run: false,
     };
-    let found = reviewer.review(&question, &*state.authorizer, "webhook").await;
+    let found = state.reviewer.review(&question, &*state.authorizer, "webhook").await;
     let status = match &found {
         Ok(known) => Status::of(known),
         Err(Unknown::NotGood) => Status::not_good(),
